@@ -1,0 +1,557 @@
+
+/*
+ * The request body, piece by piece:
+ *
+ *   client ── nginx's body filters ── aws-chunked ── digests ── sink
+ *
+ * One buffer of client_body_buffer_size is all that is held.  A sink that is
+ * full stops the reading: nginx reads no more while its buffer is not
+ * consumed, and the client's window closes.
+ *
+ * Nothing that was handed to a sink counts before end() is called: then every
+ * signature, digest and length has been found right.
+ */
+
+
+#include "ngx_http_s3_module.h"
+
+
+/* What is hashed in one turn of the event loop before others have theirs. */
+
+#define NGX_HTTP_S3_BODY_TURN  (1024 * 1024)
+
+
+static ngx_int_t ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_handler(ngx_http_request_t *r);
+static void ngx_http_s3_body_event(ngx_http_request_t *r);
+static void ngx_http_s3_body_yield(ngx_event_t *ev);
+static void ngx_http_s3_body_process(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_body_buffer(ngx_http_s3_ctx_t *s, ngx_buf_t *b);
+static ngx_int_t ngx_http_s3_body_data(ngx_http_s3_ctx_t *s, s3_str_t data);
+static ngx_int_t ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_done(ngx_http_s3_ctx_t *s);
+static ssize_t ngx_http_s3_body_text_sink(ngx_http_s3_ctx_t *s, s3_str_t data);
+
+
+ngx_int_t
+ngx_http_s3_body_init(ngx_http_s3_ctx_t *s)
+{
+    if (ngx_http_s3_body_lengths(s) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_s3_digest_init(s);
+}
+
+
+static ngx_int_t
+ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_request_t   *r;
+    ngx_http_s3_body_t   *body;
+
+    r = s->r;
+    body = &s->body;
+
+    body->is_chunked = s3_payload_is_chunked(s->auth.payload);
+
+    if (body->is_chunked) {
+        if (s3_chunked_init(&body->chunked, &s->auth) != S3_OK) {
+            s->fault = body->chunked.fault;
+            return NGX_ERROR;
+        }
+
+        if (body->max && s->auth.has_decoded_length
+            && s->auth.decoded_length > body->max)
+        {
+            goto too_large;
+        }
+
+        return NGX_OK;
+    }
+
+    if (r->headers_in.content_length_n < 0 && !r->headers_in.chunked
+#if (NGX_HTTP_V2)
+        && r->stream == NULL
+#endif
+       )
+    {
+        /* a document may be absent, an object's data may not */
+
+        if (s3_op_info(s->route.op)->flags & S3_OPF_RAW) {
+            s3_fault(&s->fault, S3_ERR_MISSING_CONTENT_LENGTH, NULL);
+            return NGX_ERROR;
+        }
+    }
+
+    if (body->max && r->headers_in.content_length_n > 0
+        && (uint64_t) r->headers_in.content_length_n > body->max)
+    {
+        goto too_large;
+    }
+
+    return NGX_OK;
+
+too_large:
+
+    if (s3_op_info(s->route.op)->flags & S3_OPF_XML) {
+        s3_fault(&s->fault, S3_ERR_MALFORMED_XML, NULL);
+
+    } else {
+        s3_fault(&s->fault, S3_ERR_ENTITY_TOO_LARGE, NULL);
+    }
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_http_s3_body_cleanup(ngx_http_s3_ctx_t *s)
+{
+    if (s->body.is_chunked) {
+        s3_chunked_free(&s->body.chunked);
+    }
+
+    ngx_http_s3_digest_free(s);
+}
+
+
+void
+ngx_http_s3_body_read(ngx_http_s3_ctx_t *s)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = s->r;
+
+    s->body.yield.handler = ngx_http_s3_body_yield;
+    s->body.yield.data = s;
+    s->body.yield.log = r->connection->log;
+
+    r->request_body_no_buffering = 1;
+
+    ngx_http_s3_hold(s);
+    s->inside++;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_s3_body_handler);
+
+    s->inside--;
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        /* where the body ends and the next request begins is not known */
+
+        r->keepalive = 0;
+        r->lingering_close = 1;
+
+        ngx_http_s3_error(s, rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
+                             ? S3_ERR_ENTITY_TOO_LARGE
+                             : S3_ERR_INCOMPLETE_BODY);
+
+    } else {
+        /* the reference that the reading took; ours goes on */
+        ngx_http_finalize_request(r, NGX_DONE);
+    }
+
+    ngx_http_s3_release(s);
+}
+
+
+static void
+ngx_http_s3_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_s3_ctx_t  *s;
+
+    s = ngx_http_get_module_ctx(r, ngx_http_s3_module);
+
+    if (s == NULL) {
+        return;
+    }
+
+    r->read_event_handler = ngx_http_s3_body_event;
+
+    ngx_http_s3_hold(s);
+    s->inside++;
+
+    ngx_http_s3_body_process(s);
+
+    s->inside--;
+
+    ngx_http_s3_release(s);
+}
+
+
+static void
+ngx_http_s3_body_event(ngx_http_request_t *r)
+{
+    ngx_http_s3_ctx_t  *s;
+
+    s = ngx_http_get_module_ctx(r, ngx_http_s3_module);
+
+    if (s == NULL) {
+        return;
+    }
+
+    ngx_http_s3_hold(s);
+    s->inside++;
+
+    if (s->body.paused || s->body.finished) {
+        /* it is not the client who is late */
+        r->connection->read->timedout = 0;
+
+    } else if (r->connection->read->timedout) {
+        r->connection->timedout = 1;
+        r->keepalive = 0;
+        ngx_http_s3_error(s, S3_ERR_REQUEST_TIMEOUT);
+
+    } else {
+        ngx_http_s3_body_process(s);
+    }
+
+    s->inside--;
+
+    ngx_http_s3_release(s);
+}
+
+
+static void
+ngx_http_s3_body_yield(ngx_event_t *ev)
+{
+    ngx_http_s3_ctx_t *s = ev->data;
+
+    ngx_http_s3_hold(s);
+    ngx_http_s3_resume(s, ngx_http_s3_body_process);
+}
+
+
+void
+ngx_http_s3_body_continue(ngx_http_s3_ctx_t *s)
+{
+    if (!s->body.paused) {
+        return;
+    }
+
+    s->body.paused = 0;
+
+    ngx_http_s3_body_process(s);
+}
+
+
+/*
+ * Consumes what is there and reads on, until the body has ended, the sink is
+ * full, the client has to send more, or it is somebody else's turn.
+ */
+
+static void
+ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
+{
+    ngx_int_t                  rc;
+    ngx_buf_t                 *b;
+    ngx_chain_t               *cl;
+    ngx_http_request_t        *r;
+    ngx_http_request_body_t   *rb;
+
+    if (s->ended || s->body.finished) {
+        return;
+    }
+
+    r = s->r;
+    rb = r->request_body;
+
+    s->body.turn = 0;
+
+    for ( ;; ) {
+
+        while (rb != NULL && rb->bufs != NULL) {
+            cl = rb->bufs;
+            b = cl->buf;
+
+            rc = ngx_http_s3_body_buffer(s, b);
+
+            if (rc == NGX_AGAIN) {
+                s->body.paused = 1;
+
+                if (r->connection->read->timer_set) {
+                    ngx_del_timer(r->connection->read);
+                }
+
+                return;
+            }
+
+            if (rc != NGX_OK) {
+                ngx_http_s3_fail(s);
+                return;
+            }
+
+            rb->bufs = cl->next;
+            ngx_free_chain(r->pool, cl);
+        }
+
+        if (!r->reading_body) {
+            ngx_http_s3_body_done(s);
+            return;
+        }
+
+        if (s->body.turn >= NGX_HTTP_S3_BODY_TURN) {
+            ngx_post_event(&s->body.yield, &ngx_posted_next_events);
+            return;
+        }
+
+        rc = ngx_http_read_unbuffered_request_body(r);
+
+        if (rc == NGX_ERROR || rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            r->keepalive = 0;
+            ngx_http_s3_error(s, rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
+                                 ? S3_ERR_ENTITY_TOO_LARGE
+                                 : S3_ERR_INCOMPLETE_BODY);
+            return;
+        }
+
+        if (rb->bufs == NULL && r->reading_body) {
+            return;
+        }
+    }
+}
+
+
+/* NGX_OK: all of b is consumed; NGX_AGAIN: the sink is full. */
+
+static ngx_int_t
+ngx_http_s3_body_buffer(ngx_http_s3_ctx_t *s, ngx_buf_t *b)
+{
+    int                  rc;
+    s3_str_t             in, out;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (ngx_http_s3_body_drain(s) != NGX_OK) {
+        return s->fault.err == S3_ERR_NONE ? NGX_AGAIN : NGX_ERROR;
+    }
+
+    if (b->in_file && !ngx_buf_in_memory(b)) {
+        s3_fault(&s->fault, S3_ERR_INTERNAL_ERROR, NULL);
+        return NGX_ERROR;
+    }
+
+    while (b->pos < b->last) {
+
+        in = s3_str(b->pos, b->last - b->pos);
+
+        if (body->is_chunked) {
+            rc = s3_chunked_next(&body->chunked, &in, &out);
+
+            b->pos = b->last - in.len;
+
+            if (rc == S3_AGAIN || rc == S3_DONE) {
+                continue;
+            }
+
+            if (rc != S3_OK) {
+                s->fault = body->chunked.fault;
+                return NGX_ERROR;
+            }
+
+        } else {
+            out = in;
+            b->pos = b->last;
+        }
+
+        if (ngx_http_s3_body_data(s, out) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        body->rest = out;
+
+        if (ngx_http_s3_body_drain(s) != NGX_OK) {
+            return s->fault.err == S3_ERR_NONE ? NGX_AGAIN : NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Counts and hashes data, once. */
+
+static ngx_int_t
+ngx_http_s3_body_data(ngx_http_s3_ctx_t *s, s3_str_t data)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    body->received += data.len;
+    body->turn += data.len;
+
+    if (body->max && body->received > body->max) {
+        s3_fault(&s->fault,
+                 s3_op_info(s->route.op)->flags & S3_OPF_XML
+                 ? S3_ERR_MALFORMED_XML : S3_ERR_ENTITY_TOO_LARGE, NULL);
+        return NGX_ERROR;
+    }
+
+    return ngx_http_s3_digest_update(s, data);
+}
+
+
+/* Hands the rest to the sink: NGX_OK when nothing is left. */
+
+static ngx_int_t
+ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s)
+{
+    ssize_t              n;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    while (body->rest.len) {
+        n = body->sink(s, body->rest);
+
+        if (n < 0) {
+            if (s->fault.err == S3_ERR_NONE) {
+                s3_fault(&s->fault, s3_err_from_rc((int) n), NULL);
+            }
+
+            return NGX_ERROR;
+        }
+
+        body->rest.data += n;
+        body->rest.len -= n;
+
+        if (n == 0) {
+            return NGX_AGAIN;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_s3_body_done(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (body->finished) {
+        return;
+    }
+
+    if (ngx_http_s3_body_drain(s) != NGX_OK) {
+        if (s->fault.err != S3_ERR_NONE) {
+            ngx_http_s3_fail(s);
+            return;
+        }
+
+        body->paused = 1;
+        return;
+    }
+
+    body->finished = 1;
+
+    /* from now on, reading would mean that the client has left */
+
+    s->r->read_event_handler = ngx_http_test_reading;
+
+    if (body->is_chunked && s3_chunked_end(&body->chunked) != S3_OK) {
+        s->fault = body->chunked.fault;
+        ngx_http_s3_fail(s);
+        return;
+    }
+
+    if (ngx_http_s3_digest_verify(s) != NGX_OK) {
+        ngx_http_s3_fail(s);
+        return;
+    }
+
+    body->end(s);
+}
+
+
+/* Documents. */
+
+void
+ngx_http_s3_body_collect(ngx_http_s3_ctx_t *s, size_t max,
+    ngx_http_s3_step_pt end)
+{
+    off_t                length;
+    size_t               size;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    body->max = max;
+    body->sink = ngx_http_s3_body_text_sink;
+    body->end = end;
+
+    if (ngx_http_s3_body_init(s) != NGX_OK) {
+        ngx_http_s3_fail(s);
+        return;
+    }
+
+    if ((s3_op_info(s->route.op)->flags & S3_OPF_CKSUM)
+        && !body->has_md5 && !body->has_sum && !body->trailer_sum)
+    {
+        s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                 "Missing required header for this request: Content-MD5 OR "
+                 "x-amz-checksum-*");
+        ngx_http_s3_fail(s);
+        return;
+    }
+
+    length = s->r->headers_in.content_length_n;
+    size = length > 0 && (size_t) length <= max ? (size_t) length : 4096;
+
+    body->text = ngx_create_temp_buf(s->pool, size);
+    if (body->text == NULL) {
+        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
+        return;
+    }
+
+    ngx_http_s3_body_read(s);
+}
+
+
+static ssize_t
+ngx_http_s3_body_text_sink(ngx_http_s3_ctx_t *s, s3_str_t data)
+{
+    size_t      used, size;
+    u_char     *p;
+    ngx_buf_t  *b;
+
+    b = s->body.text;
+
+    if ((size_t) (b->end - b->last) < data.len) {
+        used = b->last - b->pos;
+        size = 2 * (used + data.len);
+
+        p = ngx_palloc(s->pool, size);
+        if (p == NULL) {
+            return S3_ENOMEM;
+        }
+
+        ngx_memcpy(p, b->pos, used);
+        ngx_pfree(s->pool, b->start);
+
+        b->start = p;
+        b->pos = p;
+        b->last = p + used;
+        b->end = p + size;
+    }
+
+    b->last = ngx_cpymem(b->last, data.data, data.len);
+
+    return data.len;
+}
+
+
+s3_str_t
+ngx_http_s3_body_text(ngx_http_s3_ctx_t *s)
+{
+    ngx_buf_t  *b;
+
+    b = s->body.text;
+
+    return s3_str(b->pos, b->last - b->pos);
+}

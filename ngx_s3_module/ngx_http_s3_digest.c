@@ -1,0 +1,345 @@
+
+/*
+ * Digests of a request body: what the headers announce, what the bytes give.
+ *
+ *   x-amz-content-sha256    of a signed payload
+ *   Content-MD5, ETag       one MD5 serves both
+ *   x-amz-checksum-*        as a header or a trailer
+ */
+
+
+#include "ngx_http_s3_module.h"
+
+
+static ngx_int_t ngx_http_s3_digest_md5_header(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_digest_sum_header(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_digest_trailer(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s);
+
+
+ngx_int_t
+ngx_http_s3_digest_init(ngx_http_s3_ctx_t *s)
+{
+    if (ngx_http_s3_digest_md5_header(s) != NGX_OK
+        || ngx_http_s3_digest_sum_header(s) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_s3_digest_start(s);
+}
+
+
+static ngx_int_t
+ngx_http_s3_digest_md5_header(ngx_http_s3_ctx_t *s)
+{
+    int64_t   len;
+    s3_str_t  value;
+    u_char    buf[64];
+
+    value = ngx_http_s3_request_header(s, "content-md5");
+
+    if (value.data == NULL) {
+        return NGX_OK;
+    }
+
+    len = value.len <= 64 ? s3_base64_decode(buf, value) : S3_EINVAL;
+
+    if (len != 16) {
+        s3_fault(&s->fault, S3_ERR_INVALID_DIGEST, NULL);
+        s3_fault_add(&s->fault, "Content-MD5", value);
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(s->body.want_md5, buf, 16);
+    s->body.has_md5 = 1;
+
+    return NGX_OK;
+}
+
+
+/*
+ * At most one x-amz-checksum-<algorithm>, as a header or announced as a
+ * trailer; x-amz-sdk-checksum-algorithm, where given, must say the same.
+ */
+
+static ngx_int_t
+ngx_http_s3_digest_sum_header(ngx_http_s3_ctx_t *s)
+{
+    s3_str_t             value, found, sdk;
+    ngx_uint_t           i;
+    s3_checksum_alg_t    alg, named;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+    found = s3_null_str;
+
+    if (body->document) {
+        return NGX_OK;
+    }
+
+    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
+
+        value = ngx_http_s3_request_header(s,
+                    (const char *) s3_checksum_info(i)->header.data);
+
+        if (value.data == NULL) {
+            continue;
+        }
+
+        if (body->alg != S3_CHECKSUM_NONE) {
+            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                     "Expecting a single x-amz-checksum- header. "
+                     "Multiple checksum Types are not allowed.");
+            return NGX_ERROR;
+        }
+
+        body->alg = i;
+        found = value;
+    }
+
+    if (s->auth.trailer.len != 0) {
+        alg = s3_checksum_by_header(s->auth.trailer);
+
+        if (body->alg != S3_CHECKSUM_NONE) {
+            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                     "Expecting a single x-amz-checksum- header. "
+                     "Multiple checksum Types are not allowed.");
+            return NGX_ERROR;
+        }
+
+        body->alg = alg;
+        body->trailer_sum = (alg != S3_CHECKSUM_NONE);
+    }
+
+    sdk = ngx_http_s3_request_header(s, "x-amz-sdk-checksum-algorithm");
+
+    if (sdk.data != NULL) {
+        named = s3_checksum_by_name(sdk);
+
+        if (named == S3_CHECKSUM_NONE) {
+            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                     "Value for x-amz-sdk-checksum-algorithm header is "
+                     "invalid.");
+            return NGX_ERROR;
+        }
+
+        if (body->alg == S3_CHECKSUM_NONE && !body->has_md5) {
+            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                     "x-amz-sdk-checksum-algorithm specified, but no "
+                     "corresponding x-amz-checksum-* or x-amz-trailer headers "
+                     "were found.");
+            return NGX_ERROR;
+        }
+
+        if (body->alg != S3_CHECKSUM_NONE && body->alg != named) {
+            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+                     "Value for x-amz-sdk-checksum-algorithm header is "
+                     "invalid.");
+            return NGX_ERROR;
+        }
+    }
+
+    if (body->alg == S3_CHECKSUM_NONE) {
+        body->alg = body->default_alg;
+        return NGX_OK;
+    }
+
+    if (!s3_checksum_info(body->alg)->supported) {
+        s3_fault(&s->fault, S3_ERR_NOT_IMPLEMENTED, NULL);
+        return NGX_ERROR;
+    }
+
+    if (body->trailer_sum) {
+        return NGX_OK;
+    }
+
+    if (s3_checksum_parse(body->alg, found, body->want_sum, NULL) != S3_OK) {
+        s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
+                  "Value for %.*s header is invalid.",
+                  (int) s3_checksum_info(body->alg)->header.len,
+                  s3_checksum_info(body->alg)->header.data);
+        return NGX_ERROR;
+    }
+
+    /*
+     * A presigned URL cannot know the body: a checksum in its query is that
+     * of the empty one which the SDK signed, and says nothing.
+     */
+
+    body->has_sum = !(s->auth.kind == S3_AUTH_PRESIGNED
+                      && s3_uri_query_find_nocase(&s->query,
+                             s3_checksum_info(body->alg)->header) != NULL);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if ((s->auth.payload == S3_PAYLOAD_SIGNED
+         && s3_sha256_init(&body->sha256) != S3_OK)
+        || ((body->has_md5 || body->need_md5)
+            && s3_checksum_init(&body->md5, S3_CHECKSUM_MD5) != S3_OK)
+        || (body->alg != S3_CHECKSUM_NONE
+            && s3_checksum_init(&body->sum, body->alg) != S3_OK))
+    {
+        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    s3_sha256_free(&body->sha256);
+    s3_checksum_free(&body->md5);
+    s3_checksum_free(&body->sum);
+}
+
+
+ngx_int_t
+ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, s3_str_t data)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if ((s->auth.payload == S3_PAYLOAD_SIGNED
+         && s3_sha256_update(&body->sha256, data) != S3_OK)
+        || ((body->has_md5 || body->need_md5)
+            && s3_checksum_update(&body->md5, data) != S3_OK)
+        || (body->alg != S3_CHECKSUM_NONE
+            && s3_checksum_update(&body->sum, data) != S3_OK))
+    {
+        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_s3_digest_verify(ngx_http_s3_ctx_t *s)
+{
+    if (ngx_http_s3_digest_trailer(s) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_s3_digest_compare(s);
+}
+
+
+static ngx_int_t
+ngx_http_s3_digest_trailer(ngx_http_s3_ctx_t *s)
+{
+    s3_str_t             value;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (!body->trailer_sum) {
+        return NGX_OK;
+    }
+
+    value = s3_str(body->chunked.trailer_value,
+                   body->chunked.trailer_value_len);
+
+    if (body->chunked.trailer_name_len == 0) {
+        s3_fault(&s->fault, S3_ERR_MALFORMED_TRAILER_ERROR, NULL);
+        return NGX_ERROR;
+    }
+
+    if (s3_checksum_parse(body->alg, value, body->want_sum, NULL) != S3_OK) {
+        s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
+                  "Value for %.*s trailing header is invalid.",
+                  (int) s3_checksum_info(body->alg)->header.len,
+                  s3_checksum_info(body->alg)->header.data);
+        return NGX_ERROR;
+    }
+
+    body->has_sum = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s)
+{
+    u_char              *p, digest[S3_SHA256_LEN], hex[S3_SHA256_HEX];
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (s->auth.payload == S3_PAYLOAD_SIGNED) {
+        if (s3_sha256_final(&body->sha256, digest) != S3_OK) {
+            s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+            return NGX_ERROR;
+        }
+
+        s3_hex(hex, digest, S3_SHA256_LEN);
+
+        if (s->auth.payload_sha256.len != S3_SHA256_HEX
+            || ngx_memcmp(hex, s->auth.payload_sha256.data, S3_SHA256_HEX) != 0)
+        {
+            s3_fault(&s->fault, S3_ERR_X_AMZ_CONTENT_SHA256_MISMATCH, NULL);
+            s3_fault_add(&s->fault, "ClientComputedContentSHA256",
+                         s->auth.payload_sha256);
+            s3_fault_add(&s->fault, "S3ComputedContentSHA256",
+                         ngx_http_s3_dup(s, s3_str(hex, S3_SHA256_HEX)));
+            return NGX_ERROR;
+        }
+    }
+
+    if (body->has_md5 || body->need_md5) {
+        (void) s3_checksum_final(&body->md5, body->md5_digest);
+    }
+
+    if (body->has_md5
+        && ngx_memcmp(body->md5_digest, body->want_md5, 16) != 0)
+    {
+        s3_fault(&s->fault, S3_ERR_BAD_DIGEST, NULL);
+
+        p = ngx_pnalloc(s->pool, 2 * s3_base64_len(16));
+        if (p != NULL) {
+            s3_base64_encode(p, s3_str(body->want_md5, 16));
+            s3_fault_add(&s->fault, "ExpectedDigest", s3_str(p, 24));
+            s3_base64_encode(p + 24, s3_str(body->md5_digest, 16));
+            s3_fault_add(&s->fault, "CalculatedDigest", s3_str(p + 24, 24));
+        }
+
+        return NGX_ERROR;
+    }
+
+    if (body->alg != S3_CHECKSUM_NONE) {
+        (void) s3_checksum_final(&body->sum, body->sum_digest);
+    }
+
+    if (body->has_sum
+        && ngx_memcmp(body->sum_digest, body->want_sum,
+                      s3_checksum_info(body->alg)->len) != 0)
+    {
+        s3_faultf(&s->fault, S3_ERR_BAD_DIGEST,
+                  "The %.*s you specified did not match the calculated "
+                  "checksum.", (int) s3_checksum_info(body->alg)->name.len,
+                  s3_checksum_info(body->alg)->name.data);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}

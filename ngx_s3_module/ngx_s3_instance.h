@@ -1,0 +1,112 @@
+
+/*
+ * What ngx_s3_store.c (opens the store, in the master), ngx_s3_store_conf.c
+ * and ngx_s3_store_process.c (workers) share: the store of this process.
+ */
+
+#ifndef _NGX_S3_INSTANCE_H_INCLUDED_
+#define _NGX_S3_INSTANCE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "storage/s3_node.h"
+#include "ngx_s3_store.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * The shared memory:
+ *
+ *   0                       NGX_S3_SHARED_SIZE
+ *   ┌───────────────────────┬─────────────────────────────────────────────┐
+ *   │ ngx_s3_shared_t       │ the zone of storage/s3_node.h               │
+ *   └───────────────────────┴─────────────────────────────────────────────┘
+ */
+
+#define NGX_S3_SHARED_SIZE   4096
+#define NGX_S3_SHARED_MAGIC  0x3165726168733373ULL
+
+typedef struct {
+    uint64_t            magic;
+    uint64_t            size;         /* of all of it */
+    uint8_t             instance[16];
+    uint32_t            drives;
+    uint32_t            paths;        /* CRC32 of all, in order */
+    uint32_t            parity;       /* of S3_CLASS STANDARD: W hangs on it */
+    uint32_t            node;
+
+    int64_t             master;       /* pid that the locks tell */
+    int64_t             guardian;     /* process that heals and watches */
+    uint64_t            hung[S3_MAX_DRIVES];   /* until then, in ms */
+} ngx_s3_shared_t;
+
+
+typedef struct {
+    ngx_uint_t          n;
+    char               *path[S3_MAX_DRIVES];
+    s3_fs_t            *fs[S3_MAX_DRIVES];
+    int                 lock[S3_MAX_DRIVES];    /* -1: not held */
+    unsigned            present[S3_MAX_DRIVES]; /* at the start */
+
+    int                 fd;
+    size_t              size;
+    ngx_s3_shared_t    *shared;
+
+    uint8_t             instance[16];
+    uint8_t             id[16];
+
+    uint32_t            node;
+    ngx_uint_t          standard;     /* parity that cannot change */
+    uid_t               user;
+    gid_t               group;
+
+    /* of the configuration in force */
+    ngx_uint_t          parity[S3_CLASSES];
+    size_t              segment_size;
+    ngx_uint_t          threads;
+    ngx_uint_t          aio_depth;
+    ngx_msec_t          hedge;
+
+    unsigned            opened:1;
+    unsigned            active:1;     /* the configuration has a store */
+} ngx_s3_instance_t;
+
+
+extern ngx_s3_instance_t  ngx_s3_instance;
+
+
+/* Opens it if it is not, or checks that conf goes with what is open. */
+ngx_int_t ngx_s3_instance_open(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf);
+
+/* What does not go with an open store, logged; NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_s3_instance_check(ngx_s3_store_conf_t *conf, ngx_log_t *log);
+
+/* For recover and attach; fs of drives that are not there is NULL. */
+void ngx_s3_instance_node_conf(ngx_s3_instance_t *in, s3_node_conf_t *nc,
+    ngx_log_t *log);
+
+void ngx_s3_instance_owner(ngx_s3_instance_t *in, ngx_cycle_t *cycle,
+    void *owner);
+
+
+/* Which drives are there?  Sets in->present, and makes those of a new store */
+ngx_int_t ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
+
+/* Opens them, and gives them to the workers' user. */
+ngx_int_t ngx_s3_drives_attach(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
+
+ngx_uint_t ngx_s3_drives_formatted(const char *path);
+
+
+static ngx_inline void *
+ngx_s3_instance_zone(ngx_s3_instance_t *in)
+{
+    return (u_char *) in->shared + NGX_S3_SHARED_SIZE;
+}
+
+
+#pragma GCC visibility pop
+
+#endif /* _NGX_S3_INSTANCE_H_INCLUDED_ */

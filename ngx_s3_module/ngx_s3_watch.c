@@ -1,0 +1,483 @@
+
+/*
+ * Watching over the drives; see ngx_s3_watch.h.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_s3_fs.h"
+#include "ngx_s3_lock.h"
+#include "ngx_s3_loop.h"
+#include "ngx_s3_watch.h"
+
+
+#define NGX_S3_WATCH_HUNG   30000
+#define NGX_S3_WATCH_CALM   5000     /* without a hung I/O until it is OK */
+#define NGX_S3_WATCH_RETRY  10000
+
+
+static void ngx_s3_watch_elect(ngx_s3_process_t *ps);
+static void ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w,
+    uint64_t now);
+static void ngx_s3_watch_post(ngx_s3_watch_t *w, uint64_t now);
+static void ngx_s3_watch_run(s3_task_t *task);
+static void ngx_s3_watch_done(s3_task_t *task);
+static int ngx_s3_watch_come_back(ngx_s3_watch_t *w);
+static void ngx_s3_watch_returned(void *ctx, int rc);
+static void ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from, uint32_t to);
+static uint32_t ngx_s3_watch_good(s3_zdrive_t *zd);
+static void ngx_s3_watch_keep_lock(ngx_s3_instance_t *in, ngx_uint_t drive,
+    int fd);
+static int ngx_s3_watch_admit(void *ctx);
+static uint64_t ngx_s3_watch_now(void);
+
+
+void
+ngx_s3_watch_init(ngx_s3_process_t *ps)
+{
+    ngx_uint_t          i;
+    ngx_s3_watch_t     *w;
+    ngx_s3_instance_t  *in = ps->in;
+
+    for (i = 0; i < in->n; i++) {
+        w = &ps->watch[i];
+
+        w->process = ps;
+        w->drive = i;
+        w->lock = -1;
+
+        w->task.run = ngx_s3_watch_run;
+        w->task.done = ngx_s3_watch_done;
+        w->task.ctx = w;
+        w->task.drive = i;
+
+        /* drives may have gone and come since the master has opened them */
+
+        if (s3_zone_state(&ps->zone->drives[i]) == S3_DRIVE_MISSING) {
+            ngx_s3_fs_detach(in->fs[i]);
+            w->absent = 1;
+
+        } else if (ngx_s3_fs_check(in->fs[i]) != S3_OK
+                   && ngx_s3_watch_admit(w) == S3_OK)
+        {
+            (void) ngx_s3_fs_attach(in->fs[i]);
+        }
+
+        ngx_s3_fs_lazy(in->fs[i], ngx_s3_watch_admit, w);
+    }
+}
+
+
+void
+ngx_s3_watch(ngx_s3_process_t *ps)
+{
+    uint64_t    now;
+    ngx_uint_t  i;
+
+    ngx_s3_watch_elect(ps);
+
+    now = ngx_s3_watch_now();
+
+    for (i = 0; i < ps->in->n; i++) {
+        ngx_s3_watch_drive(ps, &ps->watch[i], now);
+    }
+}
+
+
+void
+ngx_s3_watch_resign(ngx_s3_process_t *ps)
+{
+    int64_t  self;
+
+    if (!ps->guardian) {
+        return;
+    }
+
+    ps->guardian = 0;
+
+    s3_store_heal(ps->store, 0);
+
+    self = ps->self;
+
+    (void) __atomic_compare_exchange_n(&ps->in->shared->guardian, &self, 0, 0,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+
+static void
+ngx_s3_watch_elect(ngx_s3_process_t *ps)
+{
+    int64_t   guardian;
+    int64_t  *p = &ps->in->shared->guardian;
+
+    if (ngx_exiting || ngx_terminate || ngx_quit) {
+        ngx_s3_watch_resign(ps);
+        return;
+    }
+
+    guardian = __atomic_load_n(p, __ATOMIC_ACQUIRE);
+
+    if (guardian == ps->self) {
+        return;
+    }
+
+    if (guardian && ngx_s3_process_alive(guardian)) {
+        return;
+    }
+
+    if (!__atomic_compare_exchange_n(p, &guardian, ps->self, 0,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    {
+        return;
+    }
+
+    ps->guardian = 1;
+
+    s3_store_heal(ps->store, 1);
+}
+
+
+static void
+ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
+{
+    uint32_t            state;
+    uint64_t           *hung;
+    ngx_uint_t          late;
+    ngx_s3_instance_t  *in = ps->in;
+
+    state = s3_zone_state(&ps->zone->drives[w->drive]);
+
+    s3_node_drive(ps->node, w->drive)->state = state;
+
+    if (state == S3_DRIVE_MISSING && !w->busy && !w->returning
+        && ngx_s3_fs_attached(in->fs[w->drive]))
+    {
+        ngx_s3_fs_detach(in->fs[w->drive]);
+    }
+
+    late = ngx_s3_loop_age(ps->loop, w->drive) > NGX_S3_WATCH_HUNG
+           || (w->busy && now - w->since > NGX_S3_WATCH_HUNG);
+
+    if (late) {
+        hung = &in->shared->hung[w->drive];
+
+        __atomic_store_n(hung, now + NGX_S3_WATCH_CALM, __ATOMIC_RELEASE);
+
+        if (!w->hung) {
+            ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
+                          "s3: drive \"%s\" hangs: an operation takes longer "
+                          "than %d s", in->path[w->drive],
+                          NGX_S3_WATCH_HUNG / 1000);
+        }
+
+        if (state == S3_DRIVE_OK || state == S3_DRIVE_REFILLING) {
+            ngx_s3_watch_set(w, state, S3_DRIVE_HUNG);
+        }
+    }
+
+    w->hung = late;
+
+    if (w->busy || w->returning) {
+        return;
+    }
+
+    /* the guardian has brought it back: it has to be taken up here, too */
+
+    if (w->absent && state != S3_DRIVE_MISSING && now >= w->retry) {
+        w->returns = 1;
+        ngx_s3_watch_post(w, now);
+        return;
+    }
+
+    if (!ps->guardian) {
+        return;
+    }
+
+    if (state == S3_DRIVE_MISSING && now < w->retry) {
+        return;
+    }
+
+    w->returns = (state == S3_DRIVE_MISSING);
+
+    ngx_s3_watch_post(w, now);
+}
+
+
+static void
+ngx_s3_watch_post(ngx_s3_watch_t *w, uint64_t now)
+{
+    w->busy = 1;
+    w->since = now;
+
+    w->process->loop->post(w->process->loop, &w->task);
+}
+
+
+static void
+ngx_s3_watch_run(s3_task_t *task)
+{
+    ngx_s3_watch_t  *w = task->ctx;
+
+    w->rc = w->returns ? ngx_s3_watch_come_back(w)
+                       : ngx_s3_fs_check(w->process->in->fs[w->drive]);
+}
+
+
+/*
+ * In a thread.  The directory must be there, formatted, and nobody else's: an
+ * empty one is perhaps a place where the drive is to be mounted.
+ */
+
+static int
+ngx_s3_watch_come_back(ngx_s3_watch_t *w)
+{
+    int                 rc;
+    char                path[NGX_MAX_PATH + 16];
+    ngx_s3_owner_t      owner;
+    ngx_s3_instance_t  *in = w->process->in;
+
+    (void) snprintf(path, sizeof(path), "%s/format.json", in->path[w->drive]);
+
+    if (access(path, R_OK) == -1) {
+        return S3_ENOENT;
+    }
+
+    rc = ngx_s3_lock_join(in->path[w->drive], in->instance, &w->lock);
+
+    if (rc == S3_EFOREIGN || rc == S3_ENOENT) {
+
+        rc = ngx_s3_lock_take(in->path[w->drive], (uid_t) -1, (gid_t) -1,
+                              &w->lock, &owner);
+
+        if (rc == S3_OK) {
+            ngx_memcpy(owner.instance, in->instance, 16);
+            owner.pid = in->shared->master;
+
+            rc = ngx_s3_lock_share(w->lock, &owner);
+        }
+    }
+
+    if (rc == S3_OK) {
+        rc = ngx_s3_fs_attach(in->fs[w->drive]);
+    }
+
+    if (rc != S3_OK && w->lock != -1) {
+        (void) close(w->lock);
+        w->lock = -1;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_s3_watch_done(s3_task_t *task)
+{
+    uint32_t            state;
+    ngx_s3_watch_t     *w = task->ctx;
+    ngx_s3_process_t   *ps = w->process;
+    ngx_s3_instance_t  *in = ps->in;
+
+    w->busy = 0;
+
+    state = s3_zone_state(&ps->zone->drives[w->drive]);
+
+    if (w->returns) {
+
+        if (w->rc != S3_OK) {
+            ngx_s3_watch_returned(w, w->rc);
+            return;
+        }
+
+        ngx_s3_watch_keep_lock(in, w->drive, w->lock);
+
+        w->lock = -1;
+        w->returning = 1;
+
+        w->rc = s3_node_return(ps->node, w->drive, in->fs[w->drive],
+                               ngx_s3_watch_returned, w);
+
+        if (w->rc != S3_OK) {
+            ngx_s3_watch_returned(w, w->rc);
+        }
+
+        return;
+    }
+
+    switch (w->rc) {
+
+    case S3_OK:
+
+        if (state == S3_DRIVE_READONLY
+            || (state == S3_DRIVE_HUNG
+                && ngx_s3_watch_now()
+                   > __atomic_load_n(&in->shared->hung[w->drive],
+                                     __ATOMIC_ACQUIRE)))
+        {
+            ngx_log_error(NGX_LOG_NOTICE, ps->log, 0,
+                          "s3: drive \"%s\" works again", in->path[w->drive]);
+
+            ngx_s3_watch_set(w, state,
+                             ngx_s3_watch_good(&ps->zone->drives[w->drive]));
+        }
+
+        break;
+
+    case S3_EROFS:
+
+        if (state == S3_DRIVE_OK || state == S3_DRIVE_REFILLING) {
+            ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
+                          "s3: drive \"%s\" has become read-only",
+                          in->path[w->drive]);
+
+            ngx_s3_watch_set(w, state, S3_DRIVE_READONLY);
+        }
+
+        break;
+
+    default:
+
+        if (state == S3_DRIVE_MISSING) {
+            break;
+        }
+
+        ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
+                      "s3: drive \"%s\" has gone away: %s",
+                      in->path[w->drive],
+                      w->rc == S3_EFOREIGN ? "something else is mounted there"
+                                           : s3_strerror(w->rc));
+
+        ngx_s3_watch_set(w, state, S3_DRIVE_MISSING);
+
+        ngx_s3_fs_detach(in->fs[w->drive]);
+
+        w->told = S3_ENOENT;
+        w->retry = 0;
+    }
+}
+
+
+/* ctx: ngx_s3_watch_t.  A reason is told once and not with every attempt. */
+
+static void
+ngx_s3_watch_returned(void *ctx, int rc)
+{
+    ngx_uint_t         level;
+    ngx_s3_watch_t    *w = ctx;
+    ngx_s3_process_t  *ps = w->process;
+
+    w->returning = 0;
+
+    if (rc == S3_OK || rc == S3_EEXIST) {
+        w->told = S3_OK;
+        w->retry = 0;
+        w->absent = 0;
+
+        s3_node_drive(ps->node, w->drive)->state =
+                                 s3_zone_state(&ps->zone->drives[w->drive]);
+
+        level = ps->guardian ? NGX_LOG_NOTICE : NGX_LOG_INFO;
+
+        ngx_log_error(level, ps->log, 0, "s3: drive \"%s\" is back",
+                      ps->in->path[w->drive]);
+        return;
+    }
+
+    if (rc != S3_ENOENT) {
+        w->retry = ngx_s3_watch_now() + NGX_S3_WATCH_RETRY;
+
+        if (rc != w->told) {
+            ngx_log_error(NGX_LOG_ERR, ps->log, 0,
+                          "s3: drive \"%s\" cannot be used again: %s",
+                          ps->in->path[w->drive], s3_strerror(rc));
+        }
+    }
+
+    w->told = rc;
+}
+
+
+static void
+ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from, uint32_t to)
+{
+    ngx_s3_process_t  *ps = w->process;
+
+    if (__atomic_compare_exchange_n(&ps->zone->drives[w->drive].state, &from,
+                                    to, 0, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED))
+    {
+        s3_node_drive(ps->node, w->drive)->state = to;
+    }
+}
+
+
+/*
+ * What a drive is that works.  After a write whose outcome nobody knows that
+ * is FAILING, until a start has read what is there.
+ */
+
+static uint32_t
+ngx_s3_watch_good(s3_zdrive_t *zd)
+{
+    if (__atomic_load_n(&zd->failed, __ATOMIC_ACQUIRE)) {
+        return S3_DRIVE_FAILING;
+    }
+
+    return __atomic_load_n(&zd->refilling, __ATOMIC_ACQUIRE)
+           ? S3_DRIVE_REFILLING : S3_DRIVE_OK;
+}
+
+
+static void
+ngx_s3_watch_keep_lock(ngx_s3_instance_t *in, ngx_uint_t drive, int fd)
+{
+    fd = __atomic_exchange_n(&in->lock[drive], fd, __ATOMIC_ACQ_REL);
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+}
+
+
+/*
+ * In any thread: the path leads to a drive whose lock names this instance,
+ * and so to one that was opened by it or has come back to it.
+ */
+
+static int
+ngx_s3_watch_admit(void *ctx)
+{
+    int                 fd, rc;
+    ngx_s3_watch_t     *w = ctx;
+    ngx_s3_instance_t  *in = w->process->in;
+
+    if (s3_zone_state(&w->process->zone->drives[w->drive])
+        == S3_DRIVE_MISSING)
+    {
+        return S3_EUNAVAIL;
+    }
+
+    rc = ngx_s3_lock_join(in->path[w->drive], in->instance, &fd);
+
+    if (rc == S3_OK) {
+        ngx_s3_watch_keep_lock(in, w->drive, fd);
+    }
+
+    return rc;
+}
+
+
+/* The same in all processes. */
+
+static uint64_t
+ngx_s3_watch_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}

@@ -1,0 +1,181 @@
+/*
+ * Units and names of blobs; s3_blob.h has the layout.
+ */
+
+#include <stdio.h>
+#include <xxhash.h>
+
+#include "storage/s3_blob.h"
+
+#pragma GCC visibility push(hidden)
+
+
+#define S3_BLOB_MAGIC 0x6c623373 /* "s3bl" */
+#define S3_BLOB_VERSION 1
+
+
+size_t
+s3_blob_unit_seal(uint8_t *buf, const s3_blob_unit_t *unit)
+{
+    size_t len, size;
+
+    len = S3_BLOB_HEADER + (size_t) unit->length;
+    size = s3_blob_unit_size(unit->length);
+
+    memset(buf, 0, S3_BLOB_HEADER);
+    memset(buf + len, 0, size - len);
+
+    s3_put32(buf + 8, S3_BLOB_MAGIC);
+    buf[12] = S3_BLOB_VERSION;
+    buf[13] = unit->shard;
+    buf[14] = unit->k;
+    buf[15] = unit->n;
+    memcpy(buf + 16, unit->id, 16);
+    s3_put32(buf + 32, unit->block);
+    s3_put32(buf + 36, unit->length);
+    buf[40] = unit->last;
+
+    s3_put64(buf, XXH3_64bits(buf + 8, len - 8));
+
+    return size;
+}
+
+
+int
+s3_blob_unit_decode(const uint8_t *buf, size_t len, s3_blob_unit_t *unit)
+{
+    if (len < S3_BLOB_HEADER || s3_get32(buf + 8) != S3_BLOB_MAGIC) {
+        return S3_ECORRUPT;
+    }
+
+    unit->length = s3_get32(buf + 36);
+
+    if (unit->length > S3_BLOB_PAYLOAD || unit->length > len - S3_BLOB_HEADER
+        || s3_get64(buf)
+               != XXH3_64bits(buf + 8, S3_BLOB_HEADER - 8 + unit->length))
+    {
+        return S3_ECORRUPT;
+    }
+
+    if (buf[12] != S3_BLOB_VERSION) {
+        return S3_EVERSION;
+    }
+
+    unit->shard = buf[13];
+    unit->k = buf[14];
+    unit->n = buf[15];
+    memcpy(unit->id, buf + 16, 16);
+    unit->block = s3_get32(buf + 32);
+    unit->last = buf[40];
+
+    return S3_OK;
+}
+
+
+int
+s3_blob_unit_check(const uint8_t *buf, size_t len, const uint8_t *id,
+                   unsigned shard, uint32_t block, size_t *payload)
+{
+    int rc;
+    s3_blob_unit_t unit;
+
+    rc = s3_blob_unit_decode(buf, len, &unit);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    if (memcmp(unit.id, id, 16) != 0 || unit.shard != shard
+        || unit.block != block) {
+        return S3_ECORRUPT;
+    }
+
+    *payload = unit.length;
+
+    return S3_OK;
+}
+
+
+static char *
+s3_blob_hex(char *p, const uint8_t *id, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (/* void */; n; n--, id++) {
+        *p++ = hex[*id >> 4];
+        *p++ = hex[*id & 15];
+    }
+
+    *p = '\0';
+
+    return p;
+}
+
+
+void
+s3_blob_path(char path[S3_BLOB_PATH], const uint8_t id[16])
+{
+    char *p = path;
+
+    memcpy(p, "blob/", 5);
+    p = s3_blob_hex(p + 5, id, 1);
+    *p++ = '/';
+    s3_blob_hex(p, id, 16);
+}
+
+
+void
+s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16])
+{
+    memcpy(path, "tmp/", 4);
+    s3_blob_hex(path + 4, id, 16);
+}
+
+
+int
+s3_blob_parse_name(const char *name, uint8_t id[16])
+{
+    unsigned i, v;
+
+    for (i = 0; i < 32; i++) {
+        if (name[i] >= '0' && name[i] <= '9') {
+            v = (unsigned) (name[i] - '0');
+
+        } else if (name[i] >= 'a' && name[i] <= 'f') {
+            v = (unsigned) (name[i] - 'a' + 10);
+
+        } else {
+            return S3_EINVAL;
+        }
+
+        id[i / 2] = (uint8_t) (i % 2 ? id[i / 2] | v : v << 4);
+    }
+
+    return name[32] == '\0' ? S3_OK : S3_EINVAL;
+}
+
+
+static int
+s3_blob_clean_one(void *ctx, const char *name)
+{
+    char path[280];
+    int rc, n;
+    s3_fs_t *fs = ctx;
+
+    n = snprintf(path, sizeof(path), "tmp/%s", name);
+    if (n < 0 || (size_t) n >= sizeof(path)) {
+        return S3_EINVAL;
+    }
+
+    rc = fs->unlink(fs, path);
+
+    return rc == S3_ENOENT ? S3_OK : rc;
+}
+
+
+int
+s3_blob_clean_tmp(s3_fs_t *fs)
+{
+    return fs->list(fs, "tmp", s3_blob_clean_one, fs);
+}
+
+#pragma GCC visibility pop

@@ -1,0 +1,327 @@
+#include <stdlib.h>
+
+#include "storage/s3_bucket_int.h"
+
+
+static void s3_bucket_purge(s3_bucket_work_t *w);
+
+
+/*
+ * Deletion.  Crash after DELETING was written: the next DeleteBucket goes on
+ * from there; until then the bucket's objects can be read and not written.
+ */
+
+static int
+s3_bucket_found(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
+{
+    s3_bucket_work_t *w;
+
+    (void) key;
+    (void) entry;
+
+    w = list->ctx;
+    w->found = 1;
+
+    return S3_OK;
+}
+
+
+static void
+s3_bucket_list(s3_bucket_work_t *w, unsigned space,
+               int (*item)(s3_list_t *, s3_str_t, const s3_entry_t *),
+               void (*done)(s3_list_t *))
+{
+    s3_list_t *list;
+
+    list = &w->list;
+    memset(list, 0, sizeof(s3_list_t));
+
+    w->found = 0;
+
+    list->store = w->op->buckets->store;
+    list->bucket = w->bucket->id + space;
+    list->max = 1;
+    list->item = item;
+    list->done = done;
+    list->ctx = w;
+
+    s3_store_list(list);
+}
+
+
+static void
+s3_bucket_delete_fail(s3_bucket_work_t *w, int rc)
+{
+    s3_bucket_release(w->bucket);
+    w->bucket = NULL;
+
+    s3_bucket_end(w, rc);
+}
+
+
+static void
+s3_bucket_deleted(s3_put_t *put)
+{
+    s3_bucket_delete_fail(put->ctx, put->rc);
+}
+
+
+static void
+s3_bucket_drop_record(s3_bucket_work_t *w)
+{
+    s3_put_t *put;
+
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = w->op->buckets->store;
+    put->bucket = S3_BUCKET_BUCKETS;
+    put->key = w->op->name;
+    put->entry.kind = S3_KIND_TOMBSTONE;
+    put->test = s3_bucket_test_same;
+    put->done = s3_bucket_deleted;
+    put->ctx = w;
+
+    s3_store_put(put);
+}
+
+
+/* What open multipart uploads left: parts first, then the uploads. */
+
+static int
+s3_bucket_purge_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
+{
+    s3_bucket_work_t *w;
+
+    (void) entry;
+
+    w = list->ctx;
+
+    free(w->key);
+    w->key = malloc(key.len ? key.len : 1);
+    if (w->key == NULL) {
+        return S3_ENOMEM;
+    }
+
+    memcpy(w->key, key.data, key.len);
+    w->key_len = key.len;
+    w->found = 1;
+
+    return S3_OK;
+}
+
+
+static void
+s3_bucket_purge_removed(s3_put_t *put)
+{
+    s3_bucket_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc != S3_OK) {
+        s3_bucket_delete_fail(w, put->rc);
+        return;
+    }
+
+    s3_bucket_purge(w);
+}
+
+
+static void
+s3_bucket_purge_listed(s3_list_t *list)
+{
+    s3_put_t *put;
+    s3_bucket_work_t *w;
+
+    w = list->ctx;
+
+    if (list->rc != S3_OK) {
+        s3_bucket_delete_fail(w, list->rc);
+        return;
+    }
+
+    if (!w->found) {
+        if (w->space == S3_SPACE_UPLOADS) {
+            s3_bucket_drop_record(w);
+            return;
+        }
+
+        w->space = S3_SPACE_UPLOADS;
+        s3_bucket_purge(w);
+        return;
+    }
+
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = w->op->buckets->store;
+    put->bucket = w->bucket->id + w->space;
+    put->generation = w->bucket->generation;
+    put->key = s3_str(w->key, w->key_len);
+    put->entry.kind = S3_KIND_TOMBSTONE;
+    put->done = s3_bucket_purge_removed;
+    put->ctx = w;
+
+    s3_store_put(put);
+}
+
+
+static void
+s3_bucket_purge(s3_bucket_work_t *w)
+{
+    s3_bucket_list(w, w->space, s3_bucket_purge_item, s3_bucket_purge_listed);
+}
+
+
+static void
+s3_bucket_reopened(s3_put_t *put)
+{
+    s3_bucket_delete_fail(put->ctx, put->rc == S3_OK ? S3_EEXIST : put->rc);
+}
+
+
+static void
+s3_bucket_delete_listed(s3_list_t *list)
+{
+    s3_bucket_t next;
+    s3_bucket_work_t *w;
+
+    w = list->ctx;
+
+    if (list->rc != S3_OK) {
+        s3_bucket_delete_fail(w, list->rc);
+        return;
+    }
+
+    if (!w->found) {
+        w->space = S3_SPACE_PARTS;
+        s3_bucket_purge(w);
+        return;
+    }
+
+    next = *w->bucket;
+    next.state = S3_BUCKET_ACTIVE;
+    next.generation++;
+
+    s3_bucket_write(w, &next, s3_bucket_test_same, s3_bucket_reopened);
+}
+
+
+static void
+s3_bucket_delete_closed(s3_shut_t *shut)
+{
+    s3_bucket_work_t *w;
+
+    w = shut->ctx;
+
+    if (shut->rc != S3_OK) {
+        s3_bucket_delete_fail(w, shut->rc);
+        return;
+    }
+
+    s3_bucket_list(w, S3_SPACE_OBJECTS, s3_bucket_found,
+                   s3_bucket_delete_listed);
+}
+
+
+static void
+s3_bucket_close(s3_bucket_work_t *w)
+{
+    s3_shut_t *shut;
+
+    shut = &w->shut;
+    memset(shut, 0, sizeof(s3_shut_t));
+
+    shut->store = w->op->buckets->store;
+    shut->bucket = w->bucket->id;
+    shut->generation = w->bucket->generation;
+    shut->done = s3_bucket_delete_closed;
+    shut->ctx = w;
+
+    s3_store_close_bucket(shut);
+}
+
+
+static void
+s3_bucket_deleting(s3_put_t *put)
+{
+    s3_bucket_t *bucket;
+    s3_bucket_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc != S3_OK) {
+        s3_bucket_delete_fail(w, put->rc);
+        return;
+    }
+
+    /* the cached record is immutable and no longer the newest */
+
+    bucket = s3_bucket_alloc(w->bucket->name, w->bucket->region,
+                             w->bucket->tags, w->bucket->n_tags);
+    if (bucket == NULL) {
+        s3_bucket_delete_fail(w, S3_ENOMEM);
+        return;
+    }
+
+    bucket->id = w->bucket->id;
+    bucket->generation = w->bucket->generation;
+    bucket->created = w->bucket->created;
+    bucket->state = S3_BUCKET_DELETING;
+    bucket->version = put->version;
+
+    s3_bucket_release(w->bucket);
+    w->bucket = bucket;
+
+    s3_bucket_close(w);
+}
+
+
+static void
+s3_bucket_delete_checked(s3_list_t *list)
+{
+    s3_bucket_t next;
+    s3_bucket_work_t *w;
+
+    w = list->ctx;
+
+    if (list->rc != S3_OK || w->found) {
+        s3_bucket_delete_fail(w, w->found ? S3_EEXIST : list->rc);
+        return;
+    }
+
+    next = *w->bucket;
+    next.state = S3_BUCKET_DELETING;
+
+    s3_bucket_write(w, &next, s3_bucket_test_same, s3_bucket_deleting);
+}
+
+
+static void
+s3_bucket_delete_begin(s3_bucket_work_t *w, int rc)
+{
+    if (rc != S3_OK) {
+        s3_bucket_end(w, rc);
+        return;
+    }
+
+    if (w->bucket->state == S3_BUCKET_DELETING) {
+        s3_bucket_close(w);
+        return;
+    }
+
+    s3_bucket_list(w, S3_SPACE_OBJECTS, s3_bucket_found,
+                   s3_bucket_delete_checked);
+}
+
+
+void
+s3_bucket_delete(s3_bucket_op_t *op)
+{
+    s3_bucket_work_t *w;
+
+    w = s3_bucket_begin(op);
+    if (w != NULL) {
+        s3_bucket_load(w, s3_bucket_delete_begin);
+    }
+}

@@ -1,0 +1,298 @@
+/*
+ * Inside of the local drive: shared by s3_local*.c and s3_maintain*.c only.
+ */
+
+#ifndef S3_LOCAL_INT_H
+#define S3_LOCAL_INT_H
+
+#include "storage/s3_local.h"
+#include "storage/s3_index.h"
+#include "storage/s3_log.h"
+#include "storage/s3_blob.h"
+#include "storage/s3_segment.h"
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct s3_op_s s3_op_t;
+typedef struct s3_write_s s3_write_t;
+typedef struct s3_segfile_s s3_segfile_t;
+typedef struct s3_pick_s s3_pick_t;
+typedef struct s3_confirm_s s3_confirm_t;
+typedef struct s3_maintain_s s3_maintain_t;
+
+
+/* What decide() of an operation returns. */
+
+#define S3_OP_ANSWERED 1 /* op->answer, rc; durable once its writes are */
+#define S3_OP_WAIT 2     /* for the node in op->node */
+#define S3_OP_STALL 3    /* no room in memtables or log */
+#define S3_OP_ASYNC 4    /* something else will run it again */
+
+
+/*
+ * One request on its way, or a piece of background work that writes.  Run
+ * again from the start whenever what it waited for has changed.
+ */
+
+struct s3_op_s {
+    s3_op_t *next;
+    s3_local_t *l;
+    int (*decide)(s3_op_t *op); /* under the lock */
+    void (*finish)(s3_op_t *op);
+    void *req; /* the request's structure */
+    uint64_t bucket;
+    s3_str_t key;
+    s3_find_t find;
+
+    /* votes look whether the bucket is closed, too */
+    s3_find_t closed;
+    uint8_t closed_key[8];
+
+    s3_memnode_t *node; /* waited for */
+    unsigned arena;
+    uint64_t arena_seq;
+
+    unsigned writes;      /* not durable yet */
+    unsigned memory : 1;  /* needs no tables (find is not run) */
+    unsigned check : 1;   /* look whether the bucket is closed */
+    unsigned decided : 1;
+    unsigned blobs : 1;   /* their presence was checked */
+    unsigned phase : 2;   /* finds done */
+    unsigned tombstone : 1; /* allowed while the drive is full */
+
+    int rc;
+    s3_answer_t answer;
+    s3_version_t version;
+    s3_entry_t cause;
+    int64_t aux;
+    s3_task_t task;
+};
+
+
+/* A record on its way into the log. */
+
+struct s3_write_s {
+    s3_log_waiter_t waiter;
+    s3_write_t *next;
+    s3_local_t *l;
+    s3_op_t *op;         /* or NULL */
+    s3_memnode_t *node;  /* or NULL */
+    void (*done)(s3_write_t *w, int rc); /* or NULL */
+    void *ctx;
+    s3_log_place_t place;
+    s3_record_t record; /* until it is encoded */
+    size_t size;
+};
+
+
+/* A segment that is open for reading. */
+
+#define S3_SEGFILES 128
+
+struct s3_segfile_s {
+    s3_segment_t seg;
+    s3_file_t *file;
+    unsigned refs;
+    unsigned cached : 1;
+};
+
+
+/* Reading of one record: s3_pick_start(). */
+
+struct s3_pick_s {
+    s3_local_t *l;
+    uint32_t segment;
+    uint32_t offset;
+    uint32_t length;
+    s3_segfile_t *file;
+    uint64_t from;
+    size_t span;
+    s3_record_t record; /* slices into buf */
+    void *buf;          /* the caller's after success */
+    int rc;
+    s3_task_t task;
+    void (*done)(s3_pick_t *pick, int rc);
+    void *ctx;
+};
+
+
+/* CONFIRM records wait here until a batch goes out. */
+
+struct s3_confirm_s {
+    s3_confirm_t *next;
+    s3_local_t *l;
+    uint64_t bucket;
+    s3_version_t version;
+    uint8_t keep;
+    uint8_t logged;
+    uint8_t tries;
+    uint16_t key_len;
+    uint8_t key[];
+};
+
+
+struct s3_local_s {
+    s3_drive_t drive;
+    s3_loop_t *loop;
+    s3_fs_t *fs;
+    s3_zone_t *zone;
+    s3_zdrive_t *zd;
+    unsigned index;
+    unsigned slot;
+    uint32_t incarnation;
+    uint32_t segment_size;
+
+    s3_index_t ix;
+    s3_log_t *log;
+    s3_blobs_t *blobs;
+    s3_segfile_t *segfiles[S3_SEGFILES];
+
+    unsigned locked;
+    s3_write_t *encode; /* reserved under the lock, to be filled after it */
+    s3_write_t **encode_last;
+
+    s3_op_t *waiting; /* for somebody's pending node */
+    s3_op_t *stalled; /* for room */
+    s3_timer_t poll;
+    s3_timer_t stall;
+    s3_defer_t wake;
+    s3_log_waiter_t room;
+    unsigned room_set : 1;
+    unsigned log_full : 1; /* what stalled did so for the log */
+    unsigned quiet : 1;
+    unsigned dead : 1; /* being destroyed */
+    uint32_t arrival; /* of the drive, for which files are open here */
+
+    s3_confirm_t *confirms;
+    s3_confirm_t **confirms_last;
+    unsigned n_confirms;
+    s3_timer_t confirm_timer;
+    s3_defer_t confirm_defer;
+
+    s3_confirm_t *drops; /* confirmed durably; predecessors may go */
+    s3_confirm_t **drops_last;
+    unsigned n_drops;
+    unsigned dropping;
+
+    uint64_t freed_seen;
+    unsigned ops; /* outstanding */
+    unsigned writes;
+    unsigned picks;
+
+    s3_op_t *free_ops;
+    unsigned n_free_ops;
+
+    s3_maintain_t *maintain;
+};
+
+
+/* s3_local.c */
+
+void s3_local_lock(s3_local_t *l);
+void s3_local_unlock(s3_local_t *l); /* the last one encodes what is reserved */
+
+s3_op_t *s3_op_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                      int (*decide)(s3_op_t *), void (*finish)(s3_op_t *),
+                      void *req);
+void s3_op_run(s3_op_t *op);
+void s3_op_free(s3_op_t *op);
+
+/* What a request that writes gets to hear, or S3_OK. */
+int s3_local_may_write(s3_local_t *l, int essential);
+int s3_local_may_read(s3_local_t *l);
+void s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why,
+                   int rc);
+
+/*
+ * A record into the log, its entry into the memtable; under the lock.  The
+ * slices of r stay until the lock is released.  S3_OK, S3_AGAIN (stall), or
+ * an error.  done: called when durable, or failed; may be NULL.
+ */
+int s3_local_append(s3_local_t *l, s3_op_t *op, const s3_record_t *r,
+                    s3_write_t **out);
+
+/* The same without an entry: CONFIRM. */
+int s3_local_append_log(s3_local_t *l, const s3_record_t *r,
+                        void (*done)(s3_write_t *w, int rc), void *ctx);
+
+/* An entry into the memtable alone: what it says is durable already.  Under
+ * the lock; S3_AGAIN. */
+int s3_local_copy(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                  const s3_entry_t *e);
+
+/* Room for a node in the active memtable; freezes it where it is full. */
+int s3_local_room(s3_local_t *l, size_t key_len, size_t extra_len);
+int s3_local_freeze(s3_local_t *l);
+
+int s3_op_wait(s3_op_t *op, const s3_item_state_t *item);
+int s3_op_answer(s3_op_t *op, int rc, s3_answer_t answer);
+void s3_local_wake(s3_local_t *l);
+
+void s3_record_of(s3_record_t *r, uint64_t bucket, s3_str_t key,
+                  const s3_version_t *version, s3_kind_t kind);
+
+/* live bytes of a segment; takes the lock itself */
+void s3_local_dead_bytes(s3_local_t *l, uint32_t segment, uint32_t bytes);
+
+/* s3_local_vote.c */
+void s3_local_vote(s3_drive_t *d, s3_vote_t *vote);
+void s3_local_push(s3_drive_t *d, s3_vote_t *push);
+
+/* s3_local_mark.c */
+void s3_local_fence(s3_drive_t *d, s3_mark_t *mark);
+void s3_local_status(s3_drive_t *d, s3_mark_t *mark);
+void s3_local_dead(s3_drive_t *d, s3_mark_t *mark);
+void s3_local_confirm(s3_drive_t *d, s3_mark_t *mark);
+int s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v);
+
+/* s3_local_drop.c */
+void s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                            const s3_version_t *v, int keep);
+void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                         const s3_version_t *v);
+void s3_local_flush_confirms(s3_local_t *l); /* under the lock */
+void s3_local_confirm_timer(s3_timer_t *timer);
+void s3_local_drop_free(s3_local_t *l);
+void s3_local_next_drop(s3_local_t *l);
+
+/*
+ * Removes the blobs that `old` lists on this drive and none of the records of
+ * the key from version `from` on.  done(ctx) once, maybe before the return.
+ */
+void s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                         const s3_version_t *from, const s3_entry_t *old,
+                         void (*done)(void *ctx), void *ctx);
+
+/* s3_local_read.c */
+void s3_local_read(s3_drive_t *d, s3_lookup_t *lookup);
+void s3_local_fetch(s3_drive_t *d, s3_fetch_t *fetch);
+int s3_pick_start(s3_pick_t *pick, s3_local_t *l, uint32_t segment,
+                  uint32_t offset, uint32_t length);
+void s3_local_close_segments(s3_local_t *l);
+void s3_local_forget_segment(s3_local_t *l, uint32_t id);
+
+/* s3_local_list.c */
+void s3_local_list(s3_drive_t *d, s3_scan_t *scan);
+
+/* s3_local_blob.c */
+void s3_local_blob_create(s3_drive_t *d, s3_blob_req_t *blob);
+void s3_local_blob_write(s3_drive_t *d, s3_unit_t *unit);
+void s3_local_blob_finish(s3_drive_t *d, s3_blob_req_t *blob);
+void s3_local_blob_abort(s3_drive_t *d, s3_blob_req_t *blob);
+void s3_local_blob_read(s3_drive_t *d, s3_unit_t *unit);
+void s3_local_blob_remove(s3_drive_t *d, s3_blob_req_t *blob);
+void s3_local_close_bucket(s3_drive_t *d, s3_close_t *close);
+void s3_local_note(s3_drive_t *d, s3_note_t *note);
+void s3_local_unnote(s3_drive_t *d, s3_note_t *note);
+void s3_local_forget_freed(s3_local_t *l);
+
+/* s3_maintain.c */
+s3_maintain_t *s3_maintain_create(s3_local_t *l);
+void s3_maintain_destroy(s3_maintain_t *m);
+int s3_maintain_busy(const s3_maintain_t *m);
+void s3_maintain_tick(s3_maintain_t *m);
+
+#pragma GCC visibility pop
+
+#endif /* S3_LOCAL_INT_H */

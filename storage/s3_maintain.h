@@ -1,0 +1,135 @@
+/*
+ * Maintenance of a local drive: memtables to tables, tables to larger ones,
+ * segments to nothing.  Done by the process that holds the drive's lease, its
+ * blocking parts in the drive's threads; merging and cleaning beside the rest.
+ *
+ *   freeze ─► frozen memtable ─► table file ─┐
+ *             tables ─► one table           ─┼─► MANIFEST ─► zone ─► unlink
+ *             segment without live records  ─┘
+ *
+ * Order: what the MANIFEST names is durable before it is saved; what it names
+ * no more is freed after it is saved.  A holder that dies anywhere leaves
+ * files that the next start removes, and the zone as it was.
+ *
+ *  - A memtable is flushed when none of its entries is pending.  replay_from
+ *    of each segment becomes what was noted at the freeze.
+ *  - RECORDs that vanish from the index here go into the ring, so that the
+ *    drive remembers for a while that it has held them.
+ *  - A segment is cleaned when it is sealed, entirely covered by tables, and
+ *    less than half of it is live.  Its live records are appended again with
+ *    the flags they have now; when a look at all of them finds none still
+ *    here, it is empty.  Blobs of its superseded records are removed, if the
+ *    record is older than an hour and no part of an upload: parts' blobs live
+ *    on in objects, and only the tombstone would tell.
+ *  - Records that cannot be read keep their segment from being cleaned.
+ *  - Tombstones are kept: nothing here collects them, so floor stays where it
+ *    is.  FENCE and DEAD entries go when something newer is confirmed.
+ *  - Finished blobs that never got a record (a crash between the two) are not
+ *    found here.
+ */
+
+#ifndef S3_MAINTAIN_H
+#define S3_MAINTAIN_H
+
+#include "storage/s3_local_int.h"
+#include "storage/s3_merge.h"
+#include "storage/s3_manifest.h"
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct s3_cleaning_s s3_cleaning_t;
+
+/* What merges take out of the index and the drive has to remember. */
+
+typedef struct {
+    s3_zring_t *items;
+    size_t n;
+    size_t room;
+    s3_version_t lost; /* greatest that is not in items */
+} s3_forgotten_t;
+
+void s3_forgotten_drop(void *ctx, s3_drop_t why, uint64_t bucket, s3_str_t key,
+                       const s3_entry_t *e);
+void s3_forgotten_sort(s3_forgotten_t *f);                 /* in the task */
+void s3_forgotten_keep(s3_forgotten_t *f, s3_zdrive_t *d); /* under the lock */
+void s3_forgotten_free(s3_forgotten_t *f);
+
+/* The MANIFEST as the zone has it, with `arena` (or -1) as if it were in a
+ * table; tables are left to the caller.  Under the lock.  EMPTY segments are
+ * left out, and marked: saved, they are FREE. */
+int s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena,
+                         s3_manifest_t *m);
+void s3_maintain_saved(s3_zone_t *z, unsigned drive, int arena);
+
+int s3_manifest_add_tables(s3_manifest_t *m, const s3_ztable_t *tables,
+                           unsigned n);
+
+
+struct s3_maintain_s {
+    s3_local_t *l;
+    unsigned busy : 1;
+    unsigned save : 1;    /* a MANIFEST is due */
+    unsigned merging : 1; /* beside everything else, until it is written */
+    unsigned merged : 1;  /* it is */
+    uint64_t looked;      /* ms, at the segments */
+    uint64_t spaced;      /* ms, at the file system */
+    uint64_t failed;      /* ms: not before; after an error */
+    unsigned failures;
+
+    /* the list of tables to be, and what is done for it */
+    s3_task_t task;
+    int rc;
+    int arena;
+    s3_ztable_t tables[S3_ZONE_TABLES];
+    unsigned n_tables;
+    s3_manifest_t manifest;
+
+    /* flush */
+    s3_memsource_t source;
+    s3_source_t *sources[1];
+    s3_compact_t flush;
+    s3_forgotten_t flush_forgotten;
+    s3_forgotten_t *forgotten; /* of what is being installed */
+
+    /* merge */
+    s3_task_t merge_task;
+    int merge_rc;
+    s3_compact_t merge;
+    s3_forgotten_t merge_forgotten;
+    s3_table_t *merge_tables[S3_ZONE_TABLES];
+    unsigned n_merge;
+
+    /* files to be removed */
+    uint32_t files[S3_ZONE_TABLES];
+    unsigned n_files;
+    uint32_t garbage[2];
+
+    /* space, recount */
+    uint64_t bytes_free;
+    uint64_t bytes_total;
+    s3_tabset_t *set;
+    int64_t *counted; /* by place in the registry */
+    uint32_t *counted_ids;
+
+    s3_cleaning_t *cleaning;
+};
+
+
+/* Ends a piece of work; rc counts for the pause after it. */
+void s3_maintain_end(s3_maintain_t *m, int rc);
+
+void s3_maintain_post(s3_maintain_t *m, void (*run)(s3_task_t *),
+                      void (*done)(s3_task_t *));
+
+/* s3_maintain_clean.c; s3_clean_free() of one that will not be called again */
+void s3_clean_start(s3_maintain_t *m, uint32_t segment);
+void s3_clean_free(s3_cleaning_t *c);
+
+/* s3_maintain_space.c: looks at segments and file system, maybe starts
+ * something (then m->busy is set). */
+void s3_maintain_look(s3_maintain_t *m, uint64_t now);
+
+#pragma GCC visibility pop
+
+#endif /* S3_MAINTAIN_H */

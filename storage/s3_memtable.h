@@ -1,0 +1,119 @@
+/*
+ * Memtable: a skiplist in an arena of the zone, sorted by (bucket, key,
+ * version descending); a later addition of the same version comes first.
+ *
+ *   arena  ┌────────┬──────┬──────┬──────┬─ ─ ─┐
+ *          │ header │ node │ node │ node │ free│   offsets in units of 8 bytes
+ *          └────────┴──────┴──────┴──────┴─ ─ ─┘
+ *   node   state, flags | next[height] | encoded entry | key
+ *
+ * One writer at a time (the drive's lock); readers take no lock.  A node is
+ * complete before the store that links it, level by level from below, so a
+ * writer that dies at any instruction leaves the list whole.  Nodes never go
+ * and never change, but for two bytes:
+ *
+ *   state   PENDING ──► DURABLE            its log write is done
+ *                 └───► FAILED             the write failed: may be on the
+ *                 │                        drive or not; known at restart
+ *                 └───► REMOVED            its process died, it never was
+ *                                          durable
+ *   flags   S3_F_CONFIRMED may be set later
+ *
+ * A pending node is seen by the next vote, by no reader.  An insert costs
+ * about a microsecond; NULL (no room) tells the caller to freeze the table.
+ */
+
+#ifndef S3_MEMTABLE_H
+#define S3_MEMTABLE_H
+
+#include "storage/s3_core.h"
+#include "storage/s3_entry.h"
+#include "storage/s3_source.h"
+
+#pragma GCC visibility push(hidden)
+
+
+#define S3_MEMTABLE_LEVELS 14
+#define S3_MEMTABLE_MAX (1024u * 1024 * 1024)
+
+typedef enum {
+    S3_MEM_PENDING = 1,
+    S3_MEM_DURABLE = 2,
+    S3_MEM_FAILED = 3,
+    S3_MEM_REMOVED = 4
+} s3_mem_state_t;
+
+typedef struct s3_memtable_s s3_memtable_t; /* lies at the arena's base */
+
+typedef struct {
+    uint8_t state; /* atomic */
+    uint8_t flags; /* atomic */
+    uint8_t height;
+    uint8_t owner; /* slot of the process that writes it */
+    uint32_t incarnation;
+    uint64_t bucket;
+    uint16_t key_len;
+    uint16_t entry_len;
+    uint32_t next[]; /* height; then entry, key */
+} s3_memnode_t;
+
+
+void s3_memtable_reset(void *arena, size_t size);
+
+/* Most that a node can take. */
+size_t s3_memtable_need(size_t key_len, size_t extra_len);
+
+int s3_memtable_room(const s3_memtable_t *m, size_t need);
+uint32_t s3_memtable_count(const s3_memtable_t *m);
+size_t s3_memtable_used(const s3_memtable_t *m);
+
+/* NULL: no room. */
+s3_memnode_t *s3_memtable_insert(s3_memtable_t *m, uint64_t bucket,
+                                 s3_str_t key, const s3_entry_t *e,
+                                 s3_mem_state_t state, unsigned owner,
+                                 uint32_t incarnation);
+
+/* The first node at (bucket, key) or after it, NULL: none. */
+s3_memnode_t *
+s3_memtable_seek(const s3_memtable_t *m, uint64_t bucket, s3_str_t key);
+s3_memnode_t *s3_memtable_first(const s3_memtable_t *m);
+s3_memnode_t *s3_memtable_next(const s3_memtable_t *m, const s3_memnode_t *n);
+
+s3_str_t s3_memnode_key(const s3_memnode_t *n);
+
+/* With the flags that were set later. */
+int s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e);
+
+static inline s3_mem_state_t
+s3_memnode_state(const s3_memnode_t *n)
+{
+    return (s3_mem_state_t) __atomic_load_n(&n->state, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+s3_memnode_set(s3_memnode_t *n, s3_mem_state_t state)
+{
+    __atomic_store_n(&n->state, (uint8_t) state, __ATOMIC_RELEASE);
+}
+
+static inline void
+s3_memnode_flag(s3_memnode_t *n, uint8_t flag)
+{
+    __atomic_fetch_or(&n->flags, flag, __ATOMIC_ACQ_REL);
+}
+
+
+/* Durable nodes as a source for merges; never S3_AGAIN. */
+
+typedef struct {
+    s3_source_t source; /* first */
+    const s3_memtable_t *table;
+    const s3_memnode_t *node;
+    uint8_t raw[S3_ENTRY_FIXED + S3_MAX_EXTRA];
+} s3_memsource_t;
+
+void s3_memsource_init(s3_memsource_t *src, const s3_memtable_t *m);
+
+#pragma GCC visibility pop
+
+#endif /* S3_MEMTABLE_H */

@@ -1,0 +1,753 @@
+/*
+ * The node: its drives recovered, joined, watched, left.
+ */
+
+#include "storage/s3_node.h"
+#include "storage/s3_local.h"
+#include "storage/s3_settle.h"
+#include "storage/s3_format.h"
+#include "storage/s3_recover.h"
+#include "storage/s3_segment.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define S3_NODE_TICK_MS 50
+#define S3_NODE_LOOK 10 /* ticks between looks at the processes */
+
+
+typedef struct {
+    s3_node_t *node;
+    unsigned slot; /* being settled, where left > 0 */
+    unsigned left;
+} s3_node_settle_t;
+
+
+typedef struct {
+    s3_node_t *node;
+    unsigned drive;
+    s3_fs_t *fs;
+    s3_format_t format;
+    s3_format_t fresh; /* where the directory is empty */
+    s3_recover_t recover;
+    int rc;
+    s3_task_t task;
+    void (*done)(void *ctx, int rc);
+    void *ctx;
+} s3_node_return_t;
+
+
+struct s3_node_s {
+    s3_zone_t *zone;
+    s3_loop_t *loop;
+    unsigned n;
+    unsigned slot;
+    unsigned parity;
+    int64_t pid;
+    int (*alive)(void *ctx, int64_t pid);
+    void *ctx;
+    s3_timer_t tick;
+    unsigned ticks;
+    unsigned quiet : 1;
+    unsigned returning; /* drives coming back */
+    unsigned settling;
+    s3_node_settle_t settle[S3_ZONE_PROCS];
+    s3_local_t *locals[S3_MAX_DRIVES];
+};
+
+
+size_t
+s3_node_zone_min(unsigned n, unsigned max_segments)
+{
+    return s3_zone_min(n, max_segments);
+}
+
+
+static int
+s3_node_check_conf(const s3_node_conf_t *conf)
+{
+    uint64_t size = conf->segment_size;
+
+    if (conf->n == 0 || conf->n > S3_MAX_DRIVES || conf->zone == NULL
+        || conf->zone_size < s3_zone_min(conf->n, conf->max_segments))
+    {
+        return S3_EINVAL;
+    }
+
+    if (size && (size % S3_SECTOR || size < S3_SEGMENT_MIN
+                 || size > S3_SEGMENT_MAX))
+    {
+        return S3_EINVAL;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_node_say(const s3_node_conf_t *conf, int level, const char *message)
+{
+    if (conf->log) {
+        conf->log(conf->ctx, level, message);
+    }
+}
+
+
+static int
+s3_node_join(const s3_node_conf_t *conf, s3_zone_t **zone)
+{
+    int rc;
+
+    rc = s3_zone_join(conf->zone, conf->zone_size, conf->n, conf->instance,
+                      zone);
+
+    switch (rc) {
+    case S3_OK:
+        break;
+    case S3_EVERSION:
+        s3_node_say(conf, S3_LOG_ERR,
+                    "shared memory: made by another version of this module; "
+                    "stop that nginx first");
+        break;
+    case S3_EFOREIGN:
+        s3_node_say(conf, S3_LOG_ERR,
+                    "shared memory: belongs to another nginx, or has another "
+                    "number of drives or size");
+        break;
+    default:
+        s3_node_say(conf, S3_LOG_ERR, "shared memory: not ready");
+    }
+
+    return rc;
+}
+
+
+/* One drive into the zone.  A drive that cannot be read is MISSING. */
+
+static int
+s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
+                 const s3_format_t *f)
+{
+    int rc;
+    char line[256];
+    s3_recover_t r;
+    s3_zdrive_t *d = &z->drives[i];
+
+    memset(&r, 0, sizeof(r));
+    r.zone = z;
+    r.drive = i;
+    r.fs = conf->fs[i];
+    r.name = conf->name[i];
+    r.log = conf->log;
+    r.ctx = conf->ctx;
+
+    if (f->state == S3_FORMAT_REFILL) {
+        /* it has promised nothing before it joined, and knows nothing */
+        r.floor = (s3_version_t){f->created * 1000000, UINT64_MAX, UINT32_MAX};
+        s3_zone_saw(z, r.floor.time);
+    }
+
+    rc = s3_recover_drive(&r);
+
+    if (rc == S3_EVERSION || rc == S3_ENOMEM) {
+        return rc;
+    }
+
+    if (rc != S3_OK) {
+        snprintf(line, sizeof(line), "drive %u: not used: %s", i + 1,
+                 s3_strerror(rc));
+        s3_node_say(conf, S3_LOG_ERR, line);
+        return S3_OK;
+    }
+
+    memcpy(d->id, f->drive, 16);
+    d->known = 1;
+    d->refilling = f->state == S3_FORMAT_REFILL;
+    d->state = r.readonly || f->readonly         ? S3_DRIVE_READONLY
+               : f->state == S3_FORMAT_REFILL ? S3_DRIVE_REFILLING
+                                              : S3_DRIVE_OK;
+
+    return S3_OK;
+}
+
+
+static int
+s3_node_formats(const s3_node_conf_t *conf, s3_format_t *formats)
+{
+    int fresh;
+    s3_format_conf_t fc;
+
+    memset(&fc, 0, sizeof(fc));
+    fc.n = conf->n;
+    fc.fs = conf->fs;
+    fc.names = conf->name;
+    fc.parity = conf->parity;
+    fc.created = conf->wall_us(conf->ctx) / 1000000;
+    fc.random = conf->random;
+    fc.log = conf->log;
+    fc.ctx = conf->ctx;
+
+    return s3_format_check(&fc, formats, &fresh);
+}
+
+
+int
+s3_node_recover(const s3_node_conf_t *conf)
+{
+    int rc;
+    unsigned i, up;
+    s3_zone_t *z;
+    s3_format_t formats[S3_MAX_DRIVES];
+    const uint8_t *store;
+
+    rc = s3_node_check_conf(conf);
+    if (rc != S3_OK) {
+        s3_node_say(conf, S3_LOG_ERR, "the shared zone is too small, or the "
+                                      "size of segments is out of range");
+        return rc;
+    }
+
+    if (!conf->fresh) {
+        return s3_node_join(conf, &z);
+    }
+
+    rc = s3_node_formats(conf, formats);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    store = NULL;
+
+    for (i = 0; i < conf->n; i++) {
+        if (formats[i].state != S3_FORMAT_MISSING) {
+            store = formats[i].store;
+        }
+    }
+
+    if (store == NULL) {
+        return S3_EUNAVAIL;
+    }
+
+    rc = s3_zone_init(conf->zone, conf->zone_size, conf->n, conf->max_segments,
+                      store, conf->instance);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    z = conf->zone;
+    z->node = conf->node;
+    up = 0;
+
+    for (i = 0; i < conf->n; i++) {
+        if (formats[i].state == S3_FORMAT_MISSING) {
+            continue;
+        }
+
+        rc = s3_node_drive_up(conf, z, i, &formats[i]);
+        if (rc != S3_OK) {
+            return rc;
+        }
+
+        up += z->drives[i].state != S3_DRIVE_MISSING;
+    }
+
+    if (up == 0) {
+        return S3_EUNAVAIL;
+    }
+
+    s3_zone_saw(z, conf->wall_us(conf->ctx));
+
+    for (i = 0; i < conf->n; i++) {
+        s3_recover_done(z, i);
+    }
+
+    s3_zone_seal(z);
+
+    return S3_OK;
+}
+
+
+void
+s3_node_store_id(const s3_node_conf_t *conf, uint8_t id[16])
+{
+    memcpy(id, ((const s3_zone_t *) conf->zone)->store_id, 16);
+}
+
+
+/* Dead processes. */
+
+static void
+s3_node_settled(void *ctx)
+{
+    s3_node_settle_t *st = ctx;
+    s3_node_t *node = st->node;
+
+    if (--st->left == 0) {
+        node->settling--;
+        s3_zone_proc_leave(node->zone, st->slot);
+    }
+}
+
+
+static void
+s3_node_look(s3_node_t *node)
+{
+    unsigned i, slot;
+    uint32_t incarnation;
+    s3_node_settle_t *st;
+
+    for (slot = 0; slot < S3_ZONE_PROCS; slot++) {
+
+        if (!s3_zone_proc_settle(node->zone, slot, node->slot, node->alive,
+                                 node->ctx))
+        {
+            continue;
+        }
+
+        incarnation = node->zone->procs[slot].incarnation;
+        node->loop->log(node->loop, S3_LOG_NOTICE,
+                        "process %lld is gone, settling what it left",
+                        (long long) node->zone->procs[slot].pid);
+
+        st = &node->settle[slot];
+        st->node = node;
+        st->slot = slot;
+        st->left = node->n + 1;
+        node->settling++;
+
+        for (i = 0; i < node->n; i++) {
+            s3_local_settle(node->locals[i], slot, incarnation,
+                            s3_node_settled, st);
+        }
+
+        s3_node_settled(st);
+    }
+}
+
+
+static void
+s3_node_tick(s3_timer_t *timer)
+{
+    unsigned i;
+    s3_node_t *node = timer->ctx;
+
+    if (node->quiet) {
+        return;
+    }
+
+    if (node->ticks++ % S3_NODE_LOOK == 0) {
+        s3_node_look(node);
+    }
+
+    for (i = 0; i < node->n; i++) {
+        s3_local_tick(node->locals[i]);
+    }
+
+    node->loop->set_timer(node->loop, &node->tick, S3_NODE_TICK_MS);
+}
+
+
+int
+s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
+               int64_t pid, int (*alive)(void *ctx, int64_t pid),
+               s3_node_t **out)
+{
+    int rc;
+    unsigned i;
+    s3_zone_t *z;
+    s3_node_t *node;
+    s3_local_conf_t lc;
+
+    rc = s3_node_check_conf(conf);
+    if (rc == S3_OK) {
+        rc = s3_node_join(conf, &z);
+    }
+
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        return S3_ENOMEM;
+    }
+
+    node->zone = z;
+    node->loop = loop;
+    node->n = conf->n;
+    node->parity = conf->parity;
+    node->pid = pid;
+    node->alive = alive;
+    node->ctx = conf->ctx;
+    node->tick.handler = s3_node_tick;
+    node->tick.ctx = node;
+    node->tick.background = 1;
+
+    rc = s3_zone_proc_join(z, slot, pid, &node->slot);
+
+    if (rc == S3_EBUSY && slot < S3_ZONE_PROCS
+        && s3_zone_proc_state(z, slot) != S3_PROC_FREE
+        && !alive(conf->ctx, z->procs[slot].pid))
+    {
+        /* settled as soon as we run; until then another slot will do */
+        rc = s3_zone_proc_join(z, S3_ZONE_PROCS, pid, &node->slot);
+    }
+
+    if (rc != S3_OK) {
+        free(node);
+        return rc;
+    }
+
+    memset(&lc, 0, sizeof(lc));
+    lc.loop = loop;
+    lc.zone = z;
+    lc.slot = node->slot;
+    lc.segment_size = conf->segment_size ? (uint32_t) conf->segment_size
+                                         : S3_SEGMENT_SIZE;
+
+    for (i = 0; i < conf->n; i++) {
+        lc.fs = conf->fs[i];
+        lc.drive = i;
+
+        rc = s3_local_create(&lc, &node->locals[i]);
+
+        if (rc != S3_OK && rc != S3_ENOMEM) {
+            /* this process cannot use it; the others go on */
+            loop->log(loop, S3_LOG_ERR, "drive %u: %s", i, s3_strerror(rc));
+            lc.fs = NULL;
+            rc = s3_local_create(&lc, &node->locals[i]);
+        }
+
+        if (rc != S3_OK) {
+            s3_node_detach(node);
+            return rc;
+        }
+    }
+
+    *out = node;
+    loop->set_timer(loop, &node->tick, 1);
+
+    return S3_OK;
+}
+
+
+s3_drive_t *
+s3_node_drive(s3_node_t *node, unsigned i)
+{
+    return i < node->n ? s3_local_drive(node->locals[i]) : NULL;
+}
+
+
+unsigned
+s3_node_slot(s3_node_t *node)
+{
+    return node->slot;
+}
+
+
+uint64_t
+s3_node_clock(void *ctx)
+{
+    s3_node_t *node = ctx;
+
+    return s3_zone_clock(node->zone, node->loop->wall_us(node->loop));
+}
+
+
+void
+s3_node_saw(s3_node_t *node, uint64_t time)
+{
+    s3_zone_saw(node->zone, time);
+}
+
+
+unsigned
+s3_node_busy(s3_node_t *node)
+{
+    unsigned i, n;
+
+    n = node->settling + node->returning;
+
+    for (i = 0; i < node->n; i++) {
+        n += s3_local_busy(node->locals[i]);
+    }
+
+    return n;
+}
+
+
+void
+s3_node_quiesce(s3_node_t *node)
+{
+    unsigned i;
+
+    node->quiet = 1;
+    node->loop->del_timer(node->loop, &node->tick);
+
+    for (i = 0; i < node->n; i++) {
+        s3_local_quiesce(node->locals[i]);
+    }
+}
+
+
+static void
+s3_node_free(s3_node_t *node, int died)
+{
+    unsigned i;
+
+    if (!died) {
+        node->loop->del_timer(node->loop, &node->tick);
+    }
+
+    for (i = 0; i < node->n; i++) {
+        if (node->locals[i]) {
+            s3_local_destroy(node->locals[i], died);
+        }
+    }
+
+    if (!died) {
+        s3_zone_proc_leave(node->zone, node->slot);
+    }
+
+    free(node);
+}
+
+
+void
+s3_node_detach(s3_node_t *node)
+{
+    s3_node_free(node, 0);
+}
+
+
+void
+s3_node_abandon(s3_node_t *node)
+{
+    s3_node_free(node, 1);
+}
+
+
+/* A drive comes back. */
+
+static void
+s3_node_return_log(void *ctx, int level, const char *message)
+{
+    (void) ctx;
+    (void) level;
+    (void) message; /* in a thread: what counts is in the result */
+}
+
+
+static int
+s3_node_return_format(s3_node_return_t *rt)
+{
+    int rc;
+    s3_node_t *node = rt->node;
+    s3_zone_t *z = node->zone;
+    s3_format_t *f = &rt->format;
+    s3_zdrive_t *d = &z->drives[rt->drive];
+
+    rc = s3_format_load(rt->fs, f);
+
+    if (rc == S3_EEXIST) {
+        return S3_EFOREIGN;
+    }
+
+    if (rc == S3_ENOENT) {
+        if (d->known) {
+            /* its memtables are those of the drive that was there before */
+            return S3_EBUSY;
+        }
+
+        *f = rt->fresh;
+
+        return s3_format_save(rt->fs, f);
+    }
+
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    if (memcmp(f->store, z->store_id, 16) != 0 || f->position != rt->drive
+        || f->drives != node->n
+        || (d->known && memcmp(f->drive, d->id, 16) != 0))
+    {
+        return S3_EFOREIGN;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_node_return_run(s3_task_t *task)
+{
+    s3_node_return_t *rt = task->ctx;
+    s3_zone_t *z = rt->node->zone;
+    s3_recover_t *r = &rt->recover;
+
+    rt->rc = s3_node_return_format(rt);
+
+    if (rt->rc != S3_OK || z->drives[rt->drive].known) {
+        return;
+    }
+
+    r->zone = z;
+    r->drive = rt->drive;
+    r->fs = rt->fs;
+    r->log = s3_node_return_log;
+
+    if (rt->format.state == S3_FORMAT_REFILL) {
+        r->floor =
+            (s3_version_t){rt->format.created * 1000000, UINT64_MAX, UINT32_MAX};
+        s3_zone_saw(z, r->floor.time);
+    }
+
+    rt->rc = s3_recover_drive(r);
+}
+
+
+static void
+s3_node_returned(s3_task_t *task)
+{
+    int rc;
+    uint32_t state;
+    s3_node_return_t *rt = task->ctx;
+    s3_node_t *node = rt->node;
+    s3_zdrive_t *d = &node->zone->drives[rt->drive];
+
+    rc = rt->rc;
+
+    if (rc == S3_OK) {
+        if (!d->known) {
+            memcpy(d->id, rt->format.drive, 16);
+            d->refilling = rt->format.state == S3_FORMAT_REFILL;
+            s3_recover_done(node->zone, rt->drive);
+            d->known = 1;
+        }
+
+        state = d->failed               ? S3_DRIVE_FAILING
+                : rt->recover.readonly ? S3_DRIVE_READONLY
+                : d->refilling         ? S3_DRIVE_REFILLING
+                                       : S3_DRIVE_OK;
+
+        __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+        __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
+
+        node->loop->log(node->loop, S3_LOG_NOTICE,
+                        "drive %u: is back, %u records replayed", rt->drive,
+                        rt->recover.records);
+
+        rc = s3_local_arrive(node->locals[rt->drive], rt->fs);
+
+        if (rc == S3_EEXIST) {
+            rc = S3_OK; /* the next tick opens its files anew */
+        }
+    }
+
+    s3_zone_unclaim(node->zone, &d->returning, node->slot);
+    node->returning--;
+    rt->done(rt->ctx, rc);
+    free(rt);
+}
+
+
+int
+s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
+               void (*done)(void *ctx, int rc), void *ctx)
+{
+    int rc;
+    s3_zdrive_t *d;
+    s3_node_return_t *rt;
+
+    if (drive >= node->n || fs == NULL) {
+        return S3_EINVAL;
+    }
+
+    d = &node->zone->drives[drive];
+
+    if (s3_zone_state(d) != S3_DRIVE_MISSING) {
+        rc = s3_local_arrive(node->locals[drive], fs);
+        return rc == S3_OK ? S3_EEXIST : rc;
+    }
+
+    if (!s3_zone_claim(node->zone, &d->returning, node->slot)) {
+        return S3_EBUSY;
+    }
+
+    rt = calloc(1, sizeof(*rt));
+    if (rt == NULL) {
+        s3_zone_unclaim(node->zone, &d->returning, node->slot);
+        return S3_ENOMEM;
+    }
+
+    rt->node = node;
+    rt->drive = drive;
+    rt->fs = fs;
+    rt->done = done;
+    rt->ctx = ctx;
+    memcpy(rt->fresh.store, node->zone->store_id, 16);
+    node->loop->random(node->loop, rt->fresh.drive, 16);
+    rt->fresh.position = drive;
+    rt->fresh.drives = node->n;
+    rt->fresh.parity = node->parity;
+    rt->fresh.created = node->loop->wall_us(node->loop) / 1000000;
+    rt->fresh.state = S3_FORMAT_REFILL;
+    rt->task.run = s3_node_return_run;
+    rt->task.done = s3_node_returned;
+    rt->task.ctx = rt;
+    rt->task.drive = drive;
+    node->returning++;
+    node->loop->post(node->loop, &rt->task);
+
+    return S3_OK;
+}
+
+
+void
+s3_node_status(s3_node_t *node, unsigned drive, s3_node_status_t *st)
+{
+    unsigned i;
+    s3_zseg_t *s;
+    s3_zone_t *z = node->zone;
+    s3_zdrive_t *d = &z->drives[drive];
+    const s3_ztables_t *list;
+
+    memset(st, 0, sizeof(*st));
+
+    s3_zone_lock(d);
+
+    list = s3_zone_tables(d);
+    st->tables = list->n;
+
+    for (i = 0; i < list->n; i++) {
+        st->entries += list->tables[i].entries;
+    }
+
+    for (i = 0; i < S3_ZONE_ARENAS; i++) {
+        if (d->arenas[i].used && !d->arenas[i].flushed) {
+            st->entries += s3_memtable_count(s3_zone_arena(z, drive, i));
+        }
+    }
+
+    for (i = 0; i < z->max_segments; i++) {
+        s = &s3_zone_segments(z, drive)[i];
+
+        if (s->id) {
+            st->segments++;
+            st->log_bytes += s->size;
+            st->live_bytes += s->live > 0 ? (uint64_t) s->live : 0;
+        }
+    }
+
+    s3_zone_unlock(d);
+
+    st->state = (s3_drive_state_t) s3_zone_state(d);
+    memcpy(st->id, d->id, 16);
+    st->bytes_free = d->bytes_free;
+    st->bytes_total = d->bytes_total;
+    st->errors = d->errors;
+    st->votes = d->votes;
+    st->flushes = d->flushes;
+    st->merges = d->merges;
+    st->cleaned = d->cleaned;
+}

@@ -1,0 +1,900 @@
+/*
+ * Recovery of one drive.
+ */
+
+#include "storage/s3_recover.h"
+#include "storage/s3_maintain.h"
+#include "storage/s3_bloom.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+
+typedef struct s3_late_s s3_late_t;
+
+/* A CONFIRM whose record is not (yet) in the memtable. */
+
+struct s3_late_s {
+    s3_late_t *next;
+    uint64_t bucket;
+    s3_version_t version;
+    uint8_t flags;
+    uint16_t key_len;
+    uint8_t key[];
+};
+
+typedef struct {
+    s3_recover_t *r;
+    s3_zone_t *z;
+    s3_zdrive_t *d;
+    s3_fs_t *fs;
+    s3_memtable_t *mem;
+    s3_manifest_t manifest;
+
+    uint32_t *ids; /* of segment files */
+    size_t n_ids;
+    size_t room_ids;
+
+    s3_zseg_t *seg; /* being scanned */
+    s3_late_t *late;
+    s3_table_t *tables[S3_ZONE_TABLES]; /* open, as the list has them */
+    unsigned n_tables;
+} s3_replay_t;
+
+
+static void
+s3_recover_say(s3_recover_t *r, int level, const char *fmt, ...)
+{
+    int n;
+    char line[1024];
+    va_list ap;
+
+    if (r->log == NULL) {
+        return;
+    }
+
+    n = snprintf(line, sizeof(line), "drive %u%s%.500s%s: ", r->drive + 1,
+                 r->name ? " (" : "", r->name ? r->name : "",
+                 r->name ? ")" : "");
+
+    va_start(ap, fmt);
+    vsnprintf(line + n, sizeof(line) - (size_t) n, fmt, ap);
+    va_end(ap);
+
+    r->log(r->ctx, level, line);
+}
+
+
+/* Tables on the spot. */
+
+static void
+s3_replay_list(s3_replay_t *rp, s3_ztable_t *list)
+{
+    unsigned i;
+
+    memset(list, 0, S3_ZONE_TABLES * sizeof(*list));
+
+    for (i = 0; i < rp->n_tables; i++) {
+        list[i].id = rp->tables[i]->stats.id;
+        list[i].bytes = rp->tables[i]->stats.bytes;
+        list[i].entries = rp->tables[i]->stats.entries;
+    }
+}
+
+
+/* Tables [0, count) become one, where the list is full. */
+
+static int
+s3_replay_merge(s3_replay_t *rp, unsigned count)
+{
+    int rc;
+    unsigned i;
+    s3_table_t *t;
+    s3_compact_t c;
+    s3_forgotten_t f;
+
+    memset(&f, 0, sizeof(f));
+    memset(&c, 0, sizeof(c));
+    c.fs = rp->fs;
+    c.id = rp->d->next_table_id++;
+    c.drop = s3_forgotten_drop;
+    c.ctx = &f;
+
+    rc = s3_compact_tables(&c, rp->tables, count);
+    s3_forgotten_free(&f); /* memory_since begins above all of them */
+
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    t = NULL;
+
+    if (c.stats.entries) {
+        rc = s3_table_open(rp->fs, c.id, &t);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    for (i = 0; i < count; i++) {
+        s3_table_release(rp->tables[i]);
+    }
+
+    memmove(rp->tables + (t != NULL), rp->tables + count,
+            (rp->n_tables - count) * sizeof(t));
+    rp->n_tables = rp->n_tables - count + (t != NULL);
+
+    if (t) {
+        rp->tables[0] = t;
+    }
+
+    return S3_OK;
+}
+
+
+/* The memtable into a table; the memtable is empty then. */
+
+static int
+s3_replay_flush(s3_replay_t *rp)
+{
+    int rc;
+    s3_table_t *t;
+    s3_source_t *sources[1];
+    s3_compact_t c;
+    s3_memsource_t src;
+
+    if (s3_memtable_count(rp->mem) == 0) {
+        return S3_OK;
+    }
+
+    if (rp->n_tables == S3_ZONE_TABLES) {
+        rc = s3_replay_merge(rp, S3_ZONE_TABLES / 2);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    s3_memsource_init(&src, rp->mem);
+    sources[0] = &src.source;
+
+    memset(&c, 0, sizeof(c));
+    c.fs = rp->fs;
+    c.id = rp->d->next_table_id++;
+    c.estimate = s3_memtable_count(rp->mem);
+
+    rc = s3_compact(&c, sources, 1);
+
+    if (rc == S3_OK && c.stats.entries) {
+        rc = s3_table_open(rp->fs, c.id, &t);
+
+        if (rc == S3_OK) {
+            memmove(rp->tables + 1, rp->tables, rp->n_tables * sizeof(t));
+            rp->tables[0] = t;
+            rp->n_tables++;
+        }
+    }
+
+    if (rc == S3_OK) {
+        s3_memtable_reset(rp->mem, rp->z->arena_size);
+    }
+
+    return rc;
+}
+
+
+static int
+s3_replay_insert(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
+                 const s3_entry_t *e)
+{
+    int rc;
+
+    if (!s3_memtable_room(rp->mem, s3_memtable_need(key.len, e->extra_len))) {
+        rc = s3_replay_flush(rp);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    return s3_memtable_insert(rp->mem, bucket, key, e, S3_MEM_DURABLE, 0, 0)
+               ? S3_OK
+               : S3_ENOMEM;
+}
+
+
+/* Flags all records of that version in the memtable; how many. */
+
+static unsigned
+s3_replay_flag(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
+               const s3_version_t *v, uint8_t flags)
+{
+    unsigned n;
+    s3_entry_t e;
+    s3_memnode_t *node;
+
+    n = 0;
+    node = s3_memtable_seek(rp->mem, bucket, key);
+
+    while (node && node->bucket == bucket
+           && s3_str_eq(s3_memnode_key(node), key))
+    {
+        if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+            && s3_version_cmp(&e.version, v) == 0)
+        {
+            s3_memnode_flag(node, flags);
+            n++;
+        }
+
+        node = s3_memtable_next(rp->mem, node);
+    }
+
+    return n;
+}
+
+
+static int
+s3_replay_later(s3_replay_t *rp, const s3_record_t *r)
+{
+    s3_late_t *late;
+
+    late = malloc(sizeof(*late) + r->key.len);
+    if (late == NULL) {
+        return S3_ENOMEM;
+    }
+
+    late->next = rp->late;
+    late->bucket = r->bucket;
+    late->version = r->entry.version;
+    late->flags = r->entry.flags & (S3_F_CONFIRMED | S3_F_KEEP);
+    late->key_len = (uint16_t) r->key.len;
+    memcpy(late->key, r->key.data, r->key.len);
+    rp->late = late;
+
+    return S3_OK;
+}
+
+
+/* Is there a NOTE of that version?  Then its UNNOTE may be older or newer:
+ * to repair once more does no harm. */
+
+static int
+s3_replay_noted(s3_replay_t *rp, const s3_record_t *r)
+{
+    s3_entry_t e;
+    s3_memnode_t *node;
+
+    node = s3_memtable_seek(rp->mem, r->bucket, r->key);
+
+    while (node && node->bucket == r->bucket
+           && s3_str_eq(s3_memnode_key(node), r->key))
+    {
+        if (s3_memnode_entry(node, &e) == S3_OK && e.kind == S3_KIND_NOTE
+            && s3_version_cmp(&e.version, &r->entry.version) == 0)
+        {
+            return 1;
+        }
+
+        node = s3_memtable_next(rp->mem, node);
+    }
+
+    return 0;
+}
+
+
+static int
+s3_replay_record(void *ctx, const s3_record_t *r)
+{
+    s3_replay_t *rp = ctx;
+
+    rp->r->records++;
+
+    if (r->bucket != S3_BUCKET_CLOSED) {
+        s3_zone_saw(rp->z, r->entry.version.time);
+    }
+
+    switch (r->entry.kind) {
+
+    case S3_KIND_CONFIRM:
+        if (s3_replay_flag(rp, r->bucket, r->key, &r->entry.version,
+                           r->entry.flags & (S3_F_CONFIRMED | S3_F_KEEP)))
+        {
+            return S3_OK;
+        }
+
+        return s3_replay_later(rp, r);
+
+    case S3_KIND_FLOOR:
+        if (s3_version_cmp(&r->entry.version, &rp->d->floor) > 0) {
+            rp->d->floor = r->entry.version;
+        }
+        return S3_OK;
+
+    case S3_KIND_DROP:
+        return S3_OK;
+
+    case S3_KIND_UNNOTE:
+        if (s3_replay_noted(rp, r)) {
+            return S3_OK;
+        }
+        break;
+
+    default:
+        break;
+    }
+
+    rp->seg->live += r->entry.length;
+
+    return s3_replay_insert(rp, r->bucket, r->key, &r->entry);
+}
+
+
+/* CONFIRMs whose record is in a table. */
+
+static int
+s3_replay_found(void *ctx, const s3_entry_t *e)
+{
+    s3_view_t *view = ctx;
+
+    return s3_view_durable(view, e) ? S3_OK : S3_ENOMEM;
+}
+
+
+static int
+s3_replay_get(s3_replay_t *rp, s3_view_t *view, uint64_t bucket, s3_str_t key,
+              s3_block_t *block)
+{
+    int rc;
+    unsigned i;
+    uint64_t hash;
+    s3_entry_t e;
+    s3_memnode_t *node;
+
+    node = s3_memtable_seek(rp->mem, bucket, key);
+
+    while (node && node->bucket == bucket
+           && s3_str_eq(s3_memnode_key(node), key))
+    {
+        if (s3_memnode_entry(node, &e) == S3_OK
+            && s3_view_durable(view, &e) == NULL)
+        {
+            return S3_ENOMEM;
+        }
+
+        node = s3_memtable_next(rp->mem, node);
+    }
+
+    hash = s3_bloom_hash(bucket, key);
+
+    for (i = 0; i < rp->n_tables; i++) {
+
+        for ( ;; ) {
+            rc = s3_table_get(rp->tables[i], NULL, bucket, key, hash, block,
+                              s3_replay_found, view);
+            if (rc != S3_AGAIN) {
+                break;
+            }
+
+            s3_block_read(rp->fs, block);
+        }
+
+        if (rc != S3_OK && rc != S3_ENOENT) {
+            return rc;
+        }
+    }
+
+    return S3_OK;
+}
+
+
+static int
+s3_replay_confirm(s3_replay_t *rp, s3_late_t *late, s3_block_t *block)
+{
+    int rc;
+    s3_str_t key = s3_str(late->key, late->key_len);
+    s3_view_t view;
+    s3_item_state_t *x;
+
+    s3_view_init(&view);
+    rc = s3_replay_get(rp, &view, late->bucket, key, block);
+
+    x = rc == S3_OK ? s3_view_version(&view, &late->version) : NULL;
+
+    if (x && s3_entry_is_record(&x->e)
+        && (x->e.flags & late->flags) != late->flags)
+    {
+        x->e.flags |= late->flags;
+        rc = s3_replay_insert(rp, late->bucket, key, &x->e);
+    }
+
+    s3_view_done(&view);
+
+    return rc;
+}
+
+
+static int
+s3_replay_confirms(s3_replay_t *rp)
+{
+    int rc;
+    s3_late_t *late;
+    s3_block_t block;
+
+    memset(&block, 0, sizeof(block));
+    rc = S3_OK;
+
+    while (rp->late && rc == S3_OK) {
+        late = rp->late;
+        rp->late = late->next;
+        rc = s3_replay_confirm(rp, late, &block);
+        free(late);
+    }
+
+    s3_block_release(&block);
+
+    return rc;
+}
+
+
+/* Segments. */
+
+static int
+s3_replay_see(void *ctx, const char *name)
+{
+    size_t room;
+    uint32_t id, *p;
+    s3_replay_t *rp = ctx;
+
+    if (s3_segment_parse_name(name, &id) != S3_OK) {
+        return S3_OK; /* an unknown file: left alone */
+    }
+
+    if (rp->n_ids == rp->room_ids) {
+        room = rp->room_ids * 2 + 64;
+        p = realloc(rp->ids, room * sizeof(*p));
+        if (p == NULL) {
+            return S3_ENOMEM;
+        }
+
+        rp->ids = p;
+        rp->room_ids = room;
+    }
+
+    rp->ids[rp->n_ids++] = id;
+
+    return S3_OK;
+}
+
+
+static int
+s3_replay_cmp(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+    return (x > y) - (x < y);
+}
+
+
+/* What is in a segment counts from now on: no cache may lose it. */
+
+static int
+s3_replay_sync(s3_replay_t *rp, uint32_t id)
+{
+    int rc;
+    char path[S3_SEGMENT_PATH];
+    s3_file_t *f;
+
+    s3_segment_path(path, id);
+
+    rc = rp->fs->open(rp->fs, path, S3_O_READ | S3_O_WRITE, &f);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    rc = rp->fs->sync(rp->fs, f);
+    rp->fs->close(rp->fs, f);
+
+    return rc;
+}
+
+
+static int
+s3_replay_remove(s3_replay_t *rp, uint32_t id)
+{
+    int rc;
+    char path[S3_SEGMENT_PATH];
+
+    s3_segment_path(path, id);
+    rc = rp->fs->unlink(rp->fs, path);
+
+    return rc == S3_ENOENT || rc == S3_EROFS ? S3_OK : rc;
+}
+
+
+static int
+s3_replay_segment(s3_replay_t *rp, uint32_t id)
+{
+    int rc;
+    s3_zseg_t *s;
+    s3_recover_t *r = rp->r;
+    s3_scan_result_t result;
+    s3_manifest_segment_t *listed;
+
+    listed = s3_manifest_segment(&rp->manifest, id);
+
+    if (listed == NULL && id < rp->manifest.next_segment_id) {
+        return s3_replay_remove(rp, id); /* freed before the last save */
+    }
+
+    s = s3_zone_segment_add(rp->z, r->drive, id);
+    if (s == NULL) {
+        s3_recover_say(r, S3_LOG_ERR, "too many segments in the log");
+        return S3_ENOSPC;
+    }
+
+    rp->seg = s;
+    s->state = S3_SEG_SEALED;
+    s->live = listed ? (int64_t) s3_min(listed->live, (uint64_t) INT64_MAX / 2)
+                     : 0;
+
+    memset(&result, 0, sizeof(result));
+    rc = s3_replay_sync(rp, id);
+
+    if (rc == S3_OK || rc == S3_EROFS) {
+        rc = s3_segment_scan(rp->fs, id, listed ? listed->replay_from : 0,
+                             s3_replay_record, rp, &result);
+    }
+
+    if (rc == S3_EFOREIGN) {
+        /* the process died while it made the file: never used */
+        s->state = S3_SEG_NONE;
+        s->id = 0;
+        return s3_replay_remove(rp, id);
+    }
+
+    if (rc == S3_ECORRUPT) {
+        /* both headers damaged: what tables say of it fails when it is read */
+        s3_recover_say(r, S3_LOG_ERR, "segment %08x is damaged", (unsigned) id);
+        s->flags |= S3_ZSEG_NOCLEAN;
+        s3_zone_count(&rp->d->errors);
+        r->corrupt++;
+        return S3_OK;
+    }
+
+    if (rc != S3_OK) {
+        s3_recover_say(r, S3_LOG_ERR, "segment %08x: %s", (unsigned) id,
+                       s3_strerror(rc));
+        return rc;
+    }
+
+    s->size = result.seg.size;
+    s->end = s3_max(result.end, (uint32_t) S3_SEGMENT_START);
+
+    if (listed && listed->replay_from > s->end) {
+        s->end = listed->replay_from;
+    }
+
+    s->batch = s->end;
+    s->replay_from = s3_max(listed ? listed->replay_from : 0,
+                            (uint32_t) S3_SEGMENT_START);
+    r->corrupt += result.corrupt;
+    r->torn += result.torn;
+
+    if (result.corrupt) {
+        s->flags |= S3_ZSEG_NOCLEAN;
+        s3_recover_say(r, S3_LOG_ERR, "segment %08x: %u records are damaged",
+                       (unsigned) id, result.corrupt);
+    }
+
+    return S3_OK;
+}
+
+
+static int
+s3_replay_log(s3_replay_t *rp)
+{
+    int rc;
+    size_t i;
+
+    rc = rp->fs->list(rp->fs, "log", s3_replay_see, rp);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    if (rp->n_ids) {
+        qsort(rp->ids, rp->n_ids, sizeof(*rp->ids), s3_replay_cmp);
+    }
+
+    for (i = 0; i < rp->n_ids; i++) {
+        rc = s3_replay_segment(rp, rp->ids[i]);
+        if (rc != S3_OK) {
+            return rc;
+        }
+
+        if (rp->ids[i] >= rp->d->next_segment_id) {
+            rp->d->next_segment_id = rp->ids[i] + 1;
+        }
+    }
+
+    return S3_OK;
+}
+
+
+/* The end: all in tables, one MANIFEST that says so. */
+
+static int
+s3_replay_save(s3_replay_t *rp)
+{
+    int rc;
+    unsigned i;
+    s3_zseg_t *s;
+    s3_ztable_t list[S3_ZONE_TABLES];
+    s3_manifest_t m;
+
+    rc = s3_replay_flush(rp);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < rp->z->max_segments; i++) {
+        s = &s3_zone_segments(rp->z, rp->r->drive)[i];
+
+        if (s->id && !(s->flags & S3_ZSEG_NOCLEAN)) {
+            s->replay_from = s->end;
+
+            if (s->end == S3_SEGMENT_START) {
+                s->state = S3_SEG_EMPTY;
+            }
+        }
+    }
+
+    s3_replay_list(rp, list);
+    rc = s3_maintain_manifest(rp->z, rp->r->drive, -1, &m);
+
+    if (rc == S3_OK) {
+        rc = s3_manifest_add_tables(&m, list, rp->n_tables);
+    }
+
+    if (rc == S3_OK) {
+        rc = s3_manifest_save(rp->fs, &m);
+    }
+
+    s3_manifest_free(&m);
+
+    if (rc == S3_OK) {
+        s3_maintain_saved(rp->z, rp->r->drive, -1);
+    }
+
+    return rc;
+}
+
+
+static int
+s3_replay_open_tables(s3_replay_t *rp)
+{
+    int rc;
+    unsigned i;
+
+    if (rp->manifest.n_tables > S3_ZONE_TABLES) {
+        return S3_ENOMEM;
+    }
+
+    for (i = 0; i < rp->manifest.n_tables; i++) {
+        rc = s3_table_open(rp->fs, rp->manifest.tables[i].id,
+                           &rp->tables[rp->n_tables]);
+
+        if (rc != S3_OK) {
+            s3_recover_say(rp->r, S3_LOG_ERR, "table %08x: %s",
+                           (unsigned) rp->manifest.tables[i].id,
+                           s3_strerror(rc));
+            return rc;
+        }
+
+        rp->n_tables++;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_replay_reset(s3_replay_t *rp)
+{
+    unsigned i;
+    s3_zdrive_t *d = rp->d;
+    s3_recover_t *r = rp->r;
+    s3_zone_t *z = rp->z;
+
+    memset(s3_zone_segments(z, r->drive), 0,
+           z->max_segments * sizeof(s3_zseg_t));
+
+    s3_zone_set_tables(d, NULL, 0, -1);
+
+    for (i = 0; i < S3_ZONE_ARENAS; i++) {
+        d->arenas[i].used = i == 0;
+        d->arenas[i].frozen = 0;
+        d->arenas[i].flushed = 0;
+    }
+
+    d->arenas[0].seq = ++d->arena_seq;
+    d->active = 0;
+    d->floor = r->floor;
+    d->ring_next = 0;
+    d->ring_used = 0;
+    d->failed = 0;
+    d->lease = 0;
+    d->recount = 0;
+    d->next_table_id = 1;
+    d->next_segment_id = 1;
+    rp->mem = s3_zone_arena(z, r->drive, 0);
+    s3_memtable_reset(rp->mem, z->arena_size);
+}
+
+
+static int
+s3_replay_dirs(s3_replay_t *rp)
+{
+    int rc;
+    unsigned i;
+    s3_fs_t *fs = rp->fs;
+    static const char *const dirs[] = {"log", "index", "blob", "tmp"};
+
+    for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        rc = fs->mkdir(fs, dirs[i]);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    rc = fs->syncdir(fs, "");
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    return s3_blob_clean_tmp(fs);
+}
+
+
+static int
+s3_replay_manifest(s3_replay_t *rp)
+{
+    int rc;
+    s3_zdrive_t *d = rp->d;
+
+    rc = s3_manifest_load(rp->fs, &rp->manifest);
+
+    if (rc == S3_ENOENT) {
+        s3_manifest_init(&rp->manifest);
+        rc = S3_OK;
+    }
+
+    if (rc != S3_OK) {
+        s3_recover_say(rp->r, S3_LOG_ERR, "MANIFEST: %s", s3_strerror(rc));
+        return rc;
+    }
+
+    rc = s3_manifest_clean(rp->fs, &rp->manifest);
+    if (rc != S3_OK && rc != S3_EROFS) {
+        return rc;
+    }
+
+    if (s3_version_cmp(&rp->manifest.floor, &d->floor) > 0) {
+        d->floor = rp->manifest.floor;
+    }
+
+    s3_zone_saw(rp->z, rp->manifest.clock);
+    d->next_table_id = rp->manifest.next_table_id;
+    d->next_segment_id = rp->manifest.next_segment_id;
+    d->manifest_generation = rp->manifest.generation;
+
+    return s3_replay_open_tables(rp);
+}
+
+
+static int
+s3_replay_run(s3_replay_t *rp)
+{
+    int rc;
+    s3_ztable_t list[S3_ZONE_TABLES];
+    s3_recover_t *r = rp->r;
+
+    rc = s3_replay_dirs(rp);
+
+    if (rc == S3_EROFS) {
+        r->readonly = 1;
+
+    } else if (rc != S3_OK) {
+        return rc;
+    }
+
+    rc = s3_replay_manifest(rp);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    rc = s3_replay_log(rp);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    rc = s3_replay_confirms(rp);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    if (r->records) {
+        rp->d->recount = 1;
+    }
+
+    rc = s3_replay_save(rp);
+
+    if (rc == S3_EROFS || rc == S3_ENOSPC) {
+        /* what is in memory serves; the log has it all */
+        r->readonly |= rc == S3_EROFS;
+        s3_recover_say(r, S3_LOG_WARN, "tables cannot be written: %s",
+                       s3_strerror(rc));
+        rc = S3_OK;
+    }
+
+    if (rc == S3_OK) {
+        s3_replay_list(rp, list);
+        s3_zone_set_tables(rp->d, list, rp->n_tables, -1);
+    }
+
+    return rc;
+}
+
+
+int
+s3_recover_drive(s3_recover_t *r)
+{
+    int rc;
+    s3_late_t *late;
+    s3_replay_t *rp;
+
+    rp = calloc(1, sizeof(*rp));
+    if (rp == NULL) {
+        return S3_ENOMEM;
+    }
+
+    r->records = 0;
+    r->corrupt = 0;
+    r->torn = 0;
+    r->readonly = 0;
+
+    rp->r = r;
+    rp->z = r->zone;
+    rp->d = &r->zone->drives[r->drive];
+    rp->fs = r->fs;
+
+    s3_replay_reset(rp);
+    rc = s3_replay_run(rp);
+
+    if (rc == S3_OK && (r->records || r->corrupt || r->torn)) {
+        s3_recover_say(r, S3_LOG_NOTICE,
+                       "replayed %u records, %u damaged, %u torn", r->records,
+                       r->corrupt, r->torn);
+    }
+
+    while (rp->late) {
+        late = rp->late;
+        rp->late = late->next;
+        free(late);
+    }
+
+    while (rp->n_tables) {
+        s3_table_release(rp->tables[--rp->n_tables]);
+    }
+
+    s3_manifest_free(&rp->manifest);
+    free(rp->ids);
+    free(rp);
+
+    return rc;
+}
+
+
+void
+s3_recover_done(s3_zone_t *zone, unsigned drive)
+{
+    zone->drives[drive].memory_since =
+        (s3_version_t){s3_zone_time(zone), UINT64_MAX, UINT32_MAX};
+}

@@ -1,0 +1,346 @@
+/*
+ * Settling of a dead process' pending entries on one drive.
+ */
+
+#include "storage/s3_settle.h"
+#include <stdlib.h>
+
+
+typedef struct {
+    uint32_t id;
+    int rc;
+    uint32_t end;
+    uint32_t *offsets; /* of whole records, ascending */
+    size_t n;
+    size_t room;
+} s3_settle_seg_t;
+
+typedef struct {
+    s3_local_t *l;
+    unsigned slot;
+    uint32_t incarnation;
+    s3_settle_seg_t *segs;
+    unsigned n_segs;
+    unsigned failed;
+    unsigned removed;
+    unsigned kept;
+    s3_task_t task;
+    void (*done)(void *ctx);
+    void *ctx;
+} s3_settle_t;
+
+
+static void
+s3_settle_end(s3_settle_t *st)
+{
+    unsigned i;
+    void (*done)(void *) = st->done;
+    void *ctx = st->ctx;
+
+    st->l->ops--;
+
+    for (i = 0; i < st->n_segs; i++) {
+        free(st->segs[i].offsets);
+    }
+
+    free(st->segs);
+    free(st);
+    done(ctx);
+}
+
+
+static int
+s3_settle_record(void *ctx, const s3_record_t *r)
+{
+    size_t room;
+    uint32_t *p;
+    s3_settle_seg_t *seg = ctx;
+
+    if (seg->n == seg->room) {
+        room = seg->room * 2 + 256;
+        p = realloc(seg->offsets, room * sizeof(*p));
+        if (p == NULL) {
+            return S3_ENOMEM;
+        }
+
+        seg->offsets = p;
+        seg->room = room;
+    }
+
+    seg->offsets[seg->n++] = r->entry.offset;
+
+    return S3_OK;
+}
+
+
+/* What can be read now must not depend on a cache that a power cut empties. */
+
+static int
+s3_settle_sync(s3_fs_t *fs, uint32_t id)
+{
+    int rc;
+    char path[S3_SEGMENT_PATH];
+    s3_file_t *f;
+
+    s3_segment_path(path, id);
+
+    rc = fs->open(fs, path, S3_O_READ | S3_O_WRITE, &f);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    rc = fs->sync(fs, f);
+    fs->close(fs, f);
+
+    return rc;
+}
+
+
+static void
+s3_settle_run(s3_task_t *task)
+{
+    unsigned i;
+    s3_settle_t *st = task->ctx;
+    s3_scan_result_t result;
+    s3_settle_seg_t *seg;
+    s3_fs_t *fs = st->l->fs;
+
+    for (i = 0; i < st->n_segs; i++) {
+        seg = &st->segs[i];
+        seg->end = S3_SEGMENT_START;
+        memset(&result, 0, sizeof(result));
+
+        seg->rc = s3_settle_sync(fs, seg->id);
+
+        if (seg->rc == S3_OK) {
+            seg->rc = s3_segment_scan(fs, seg->id, 0, s3_settle_record, seg,
+                                      &result);
+        }
+
+        if (seg->rc == S3_OK) {
+            seg->end = s3_max(result.end, (uint32_t) S3_SEGMENT_START);
+        }
+    }
+}
+
+
+static s3_settle_seg_t *
+s3_settle_seg(s3_settle_t *st, uint32_t id)
+{
+    unsigned i;
+
+    for (i = 0; i < st->n_segs; i++) {
+        if (st->segs[i].id == id) {
+            return &st->segs[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static int
+s3_settle_cmp(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+    return (x > y) - (x < y);
+}
+
+
+static void
+s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
+{
+    s3_entry_t e;
+    s3_local_t *l = st->l;
+    s3_settle_seg_t *seg;
+
+    if (s3_memnode_state(n) == S3_MEM_FAILED) {
+        __atomic_fetch_sub(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
+    }
+
+    if (s3_memnode_entry(n, &e) != S3_OK) {
+        s3_memnode_set(n, S3_MEM_REMOVED);
+        return;
+    }
+
+    seg = s3_settle_seg(st, e.segment);
+
+    if (seg == NULL || (seg->rc != S3_OK && seg->rc != S3_ENOENT)) {
+        st->failed++;
+        __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
+        s3_memnode_set(n, S3_MEM_FAILED);
+        return;
+    }
+
+    if (seg->n
+        && bsearch(&e.offset, seg->offsets, seg->n, sizeof(uint32_t),
+                   s3_settle_cmp))
+    {
+        st->kept++;
+        s3_memnode_set(n, S3_MEM_DURABLE);
+        return;
+    }
+
+    st->removed++;
+    s3_memnode_set(n, S3_MEM_REMOVED);
+}
+
+
+/* Calls for each node of the dead that is pending. */
+
+static void
+s3_settle_nodes(s3_settle_t *st, void (*call)(s3_settle_t *, s3_memnode_t *))
+{
+    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_local_t *l = st->l;
+    s3_memnode_t *node;
+    s3_mem_state_t state;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+
+    n = s3_index_memtables(l->zone, l->index, UINT64_MAX, tables, arenas);
+
+    for (i = 0; i < n; i++) {
+        for (node = s3_memtable_first(tables[i]); node;
+             node = s3_memtable_next(tables[i], node))
+        {
+            state = s3_memnode_state(node);
+
+            if (node->owner == st->slot && node->incarnation == st->incarnation
+                && (state == S3_MEM_PENDING || state == S3_MEM_FAILED))
+            {
+                call(st, node);
+            }
+        }
+    }
+}
+
+
+static void
+s3_settle_done(s3_task_t *task)
+{
+    unsigned i;
+    s3_zseg_t *s;
+    s3_settle_t *st = task->ctx;
+    s3_local_t *l = st->l;
+
+    s3_local_lock(l);
+
+    s3_settle_nodes(st, s3_settle_node);
+
+    for (i = 0; i < l->zone->max_segments; i++) {
+        s = &s3_zone_segments(l->zone, l->index)[i];
+
+        if (s->id == 0 || s->owner != st->slot
+            || s->incarnation != st->incarnation)
+        {
+            continue;
+        }
+
+        if (s->state == S3_SEG_PREPARING) {
+            s->state = S3_SEG_GARBAGE;
+
+        } else if (s->state == S3_SEG_OPEN) {
+            if (s3_settle_seg(st, s->id)
+                && s3_settle_seg(st, s->id)->rc == S3_OK)
+            {
+                s->end = s3_settle_seg(st, s->id)->end;
+            }
+
+            s->state = S3_SEG_SEALED;
+        }
+    }
+
+    s3_local_unlock(l);
+
+    l->loop->log(l->loop, S3_LOG_NOTICE,
+                 "drive %u: settled what a process left: %u kept, %u removed",
+                 l->index, st->kept, st->removed);
+
+    if (st->failed) {
+        s3_local_fail(l, S3_DRIVE_FAILING, "log of a dead process", S3_EIO);
+    }
+
+    s3_local_wake(l);
+    s3_settle_end(st);
+}
+
+
+static int
+s3_settle_add(s3_settle_t *st, uint32_t id)
+{
+    s3_settle_seg_t *p;
+
+    if (s3_settle_seg(st, id)) {
+        return S3_OK;
+    }
+
+    p = realloc(st->segs, (st->n_segs + 1) * sizeof(*p));
+    if (p == NULL) {
+        return S3_ENOMEM;
+    }
+
+    st->segs = p;
+    memset(&p[st->n_segs], 0, sizeof(*p));
+    p[st->n_segs++].id = id;
+
+    return S3_OK;
+}
+
+
+static void
+s3_settle_plan_node(s3_settle_t *st, s3_memnode_t *n)
+{
+    s3_entry_t e;
+
+    /* one that finds no room here ends FAILED */
+    if (s3_memnode_entry(n, &e) == S3_OK) {
+        s3_settle_add(st, e.segment);
+    }
+}
+
+
+void
+s3_local_settle(s3_local_t *l, unsigned slot, uint32_t incarnation,
+                void (*done)(void *ctx), void *ctx)
+{
+    unsigned i;
+    s3_zseg_t *s;
+    s3_settle_t *st;
+
+    st = l->log ? calloc(1, sizeof(*st)) : NULL;
+
+    if (st == NULL) {
+        done(ctx);
+        return;
+    }
+
+    st->l = l;
+    st->slot = slot;
+    st->incarnation = incarnation;
+    st->done = done;
+    st->ctx = ctx;
+    l->ops++;
+
+    s3_local_lock(l);
+
+    s3_settle_nodes(st, s3_settle_plan_node);
+
+    for (i = 0; i < l->zone->max_segments; i++) {
+        s = &s3_zone_segments(l->zone, l->index)[i];
+
+        if (s->id && s->owner == slot && s->incarnation == incarnation
+            && s->state == S3_SEG_OPEN)
+        {
+            s3_settle_add(st, s->id);
+        }
+    }
+
+    s3_local_unlock(l);
+
+    st->task.run = s3_settle_run;
+    st->task.done = s3_settle_done;
+    st->task.ctx = st;
+    st->task.drive = l->index;
+    l->loop->post(l->loop, &st->task);
+}

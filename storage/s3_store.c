@@ -1,0 +1,368 @@
+#include "storage/s3_store_int.h"
+
+#include "storage/s3_commit.h"
+
+#include <stdlib.h>
+
+
+s3_store_t *
+s3_store_create(const s3_store_conf_t *conf)
+{
+    unsigned i, k;
+    s3_store_t *store;
+
+    if (conf->n == 0 || conf->n > S3_MAX_DRIVES || conf->loop == NULL
+        || conf->clock == NULL)
+    {
+        return NULL;
+    }
+
+    for (i = 0; i < S3_CLASSES; i++) {
+        if (conf->parity[i] >= conf->n) {
+            return NULL;
+        }
+    }
+
+    for (i = 0; i < conf->n; i++) {
+        if (conf->drives[i] == NULL) {
+            return NULL;
+        }
+    }
+
+    store = calloc(1, sizeof(s3_store_t));
+    if (store == NULL) {
+        return NULL;
+    }
+
+    store->code = s3_code_create();
+    if (store->code == NULL) {
+        free(store);
+        return NULL;
+    }
+
+    store->conf = *conf;
+    store->loop = conf->loop;
+    store->n = conf->n;
+    store->all = conf->n == 32 ? UINT32_MAX : s3_bit(conf->n) - 1;
+    store->refs = 1;
+
+    if (store->conf.hedge_ms == 0) {
+        store->conf.hedge_ms = 1000;
+    }
+
+    k = store->n - conf->parity[0];
+    store->w = s3_max(k, store->n / 2 + 1);
+    store->r = store->n - store->w + 1;
+
+    s3_place_init(&store->place, store->n, conf->seed);
+
+    return store;
+}
+
+
+void
+s3_store_release(s3_store_t *store)
+{
+    if (--store->refs) {
+        return;
+    }
+
+    while (store->n_units) {
+        free(store->units[--store->n_units]);
+    }
+
+    s3_code_destroy(store->code);
+    free(store);
+}
+
+
+void
+s3_store_destroy(s3_store_t *store)
+{
+    if (store == NULL || store->closed) {
+        return;
+    }
+
+    store->closed = 1;
+    s3_store_heal(store, 0);
+
+    if (store->heal) {
+        s3_heal_destroy(store->heal);
+        store->heal = NULL;
+    }
+
+    s3_store_release(store);
+}
+
+
+uint32_t
+s3_store_voters(s3_store_t *store, int tombstone)
+{
+    unsigned d;
+    uint32_t mask;
+    s3_drive_state_t state;
+
+    mask = 0;
+
+    for (d = 0; d < store->n; d++) {
+        state = store->conf.drives[d]->state;
+
+        if (state == S3_DRIVE_OK || (tombstone && state == S3_DRIVE_FULL)) {
+            mask |= s3_bit(d);
+        }
+    }
+
+    return mask;
+}
+
+
+uint32_t
+s3_store_reachable(s3_store_t *store)
+{
+    unsigned d;
+    uint32_t mask;
+
+    mask = 0;
+
+    for (d = 0; d < store->n; d++) {
+        if (s3_drive_readable(store->conf.drives[d])) {
+            mask |= s3_bit(d);
+        }
+    }
+
+    return mask;
+}
+
+
+uint32_t
+s3_store_counted(s3_store_t *store)
+{
+    unsigned d;
+    uint32_t mask;
+
+    mask = s3_store_reachable(store);
+
+    for (d = 0; d < store->n; d++) {
+        if (store->conf.drives[d]->state == S3_DRIVE_REFILLING) {
+            mask &= ~s3_bit(d);
+        }
+    }
+
+    return mask;
+}
+
+
+unsigned
+s3_store_parity(s3_store_t *store, unsigned storage_class)
+{
+    return store->conf.parity[storage_class < S3_CLASSES ? storage_class : 0];
+}
+
+
+s3_version_t
+s3_store_version(s3_store_t *store, const s3_version_t *seen)
+{
+    s3_version_t v;
+
+    v.time = store->conf.clock(store->conf.clock_ctx);
+    v.node = store->conf.node;
+    store->loop->random(store->loop, &v.rand, sizeof(v.rand));
+
+    if (v.time <= seen->time && seen->time < UINT64_MAX) {
+        v.time = seen->time + 1;
+    }
+
+    return v;
+}
+
+
+uint64_t
+s3_store_random(s3_store_t *store, uint64_t below)
+{
+    uint64_t r;
+
+    if (below == 0) {
+        return 0;
+    }
+
+    store->loop->random(store->loop, &r, sizeof(r));
+
+    return r % below;
+}
+
+
+void *
+s3_unit_alloc(s3_store_t *store, size_t size)
+{
+    if (size == S3_BLOB_UNIT && store->n_units) {
+        return store->units[--store->n_units];
+    }
+
+    return aligned_alloc(S3_SECTOR, size);
+}
+
+
+void
+s3_unit_free(s3_store_t *store, void *unit, size_t size)
+{
+    if (unit && size == S3_BLOB_UNIT && store->n_units < S3_UNITS_KEPT) {
+        store->units[store->n_units++] = unit;
+        return;
+    }
+
+    free(unit);
+}
+
+
+s3_buf_t *
+s3_buf_create(size_t cap)
+{
+    s3_buf_t *buf;
+
+    buf = malloc(sizeof(s3_buf_t) + cap + S3_BUF_SPARE);
+    if (buf == NULL) {
+        return NULL;
+    }
+
+    buf->refs = 1;
+    buf->len = 0;
+    buf->cap = cap + S3_BUF_SPARE;
+
+    return buf;
+}
+
+
+void
+s3_buf_release(s3_buf_t *buf)
+{
+    if (buf && --buf->refs == 0) {
+        free(buf);
+    }
+}
+
+
+/* CLOSE: W and the drives that have closed must meet, so n - W + 1 of them. */
+
+typedef struct {
+    s3_store_t *store;
+    s3_shut_t *shut;
+    unsigned waiting;
+    unsigned closed;
+    unsigned refs;
+    s3_timer_t timer;
+    s3_close_t closes[];
+} s3_shut_op_t;
+
+
+static void
+s3_shut_release(s3_shut_op_t *op)
+{
+    if (--op->refs) {
+        return;
+    }
+
+    s3_store_release(op->store);
+    free(op);
+}
+
+
+static void
+s3_shut_finish(s3_shut_op_t *op)
+{
+    s3_shut_t *shut;
+
+    shut = op->shut;
+
+    if (shut == NULL) {
+        return;
+    }
+
+    op->shut = NULL;
+
+    if (op->timer.set) {
+        op->store->loop->del_timer(op->store->loop, &op->timer);
+    }
+
+    shut->rc = op->closed >= op->store->r ? S3_OK : S3_EUNAVAIL;
+    shut->done(shut);
+    s3_shut_release(op);
+}
+
+
+static void
+s3_shut_answer(s3_req_t *req)
+{
+    s3_shut_op_t *op = req->ctx;
+
+    if (req->rc == S3_OK) {
+        op->closed++;
+    }
+
+    if (--op->waiting == 0) {
+        s3_shut_finish(op);
+    }
+
+    s3_shut_release(op);
+}
+
+
+static void
+s3_shut_timeout(s3_timer_t *timer)
+{
+    s3_shut_finish(timer->ctx);
+}
+
+
+void
+s3_store_close_bucket(s3_shut_t *shut)
+{
+    unsigned d;
+    s3_drive_t *drive;
+    s3_store_t *store;
+    s3_shut_op_t *op;
+
+    store = shut->store;
+
+    op = calloc(1, sizeof(s3_shut_op_t) + store->n * sizeof(s3_close_t));
+    if (op == NULL) {
+        shut->rc = S3_ENOMEM;
+        shut->done(shut);
+        return;
+    }
+
+    store->refs++;
+    op->store = store;
+    op->shut = shut;
+    op->refs = 2;
+    op->waiting = 1;
+    op->timer.handler = s3_shut_timeout;
+    op->timer.ctx = op;
+
+    for (d = 0; d < store->n; d++) {
+        drive = store->conf.drives[d];
+
+        if (!s3_drive_readable(drive)) {
+            continue;
+        }
+
+        op->closes[d].req.done = s3_shut_answer;
+        op->closes[d].req.ctx = op;
+        op->closes[d].req.drive = d;
+        op->closes[d].bucket = shut->bucket;
+        op->closes[d].generation = shut->generation;
+
+        op->refs++;
+        op->waiting++;
+        drive->ops->close_bucket(drive, &op->closes[d]);
+    }
+
+    if (--op->waiting == 0) {
+        s3_shut_finish(op);
+
+    } else {
+        store->loop->set_timer(store->loop, &op->timer,
+                               4 * store->conf.hedge_ms);
+    }
+
+    s3_shut_release(op);
+}

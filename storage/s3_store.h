@@ -1,0 +1,260 @@
+/*
+ * The store: objects over drives.  This is the room's front door, and the only
+ * header of storage/ that request handling needs.
+ *
+ *   s3_head_t    newest version of a key: entry, metadata, small data
+ *   s3_reader_t  the bytes of an object, a stripe at a time, read ahead
+ *   s3_writer_t  takes bytes, codes them over the drives as they come
+ *   s3_put_t     commits a record: an object, a deletion; with a condition
+ *   s3_list_t    one page of keys in order
+ *
+ * Every operation is a structure of the caller's that stays put until its
+ * callback ran; there is no cancelling, an uninteresting result is thrown
+ * away.  Callbacks run on the loop and MAY run before the starting call
+ * returns.  All strings handed in must live until the callback, too.
+ *
+ * Errors of all of them: S3_EUNAVAIL (too few drives; nothing was written),
+ * S3_EDOUBT (may take effect later), S3_ENOSPC, S3_ENOMEM, S3_EIO,
+ * S3_ECORRUPT; others are named at each.
+ *
+ * Memory: a writer holds one stripe being filled and at most S3_STRIPES - 1
+ * being written, a reader as many, each n * 128 KiB at most and as small as
+ * the data; nothing grows with the size of the object.
+ */
+
+#ifndef S3_STORE_H
+#define S3_STORE_H
+
+#include "storage/s3_core.h"
+#include "storage/s3_io.h"
+#include "storage/s3_entry.h"
+#include "storage/s3_drive.h"
+
+#pragma GCC visibility push(hidden)
+
+
+#define S3_CLASSES 2 /* STANDARD, REDUCED_REDUNDANCY */
+#define S3_STRIPES 3
+#define S3_INLINE_MAX (128 * 1024) /* larger data goes to blobs */
+#define S3_COPIES_MAX (16 * 1024)  /* up to here full copies, where m > 0 */
+
+typedef struct s3_store_s s3_store_t;
+typedef struct s3_head_s s3_head_t;
+typedef struct s3_put_s s3_put_t;
+typedef struct s3_list_s s3_list_t;
+typedef struct s3_reader_s s3_reader_t;
+typedef struct s3_writer_s s3_writer_t;
+
+
+typedef struct {
+    s3_loop_t *loop;
+    unsigned n; /* drives, 1..S3_MAX_DRIVES */
+    s3_drive_t *drives[S3_MAX_DRIVES];
+    unsigned parity[S3_CLASSES]; /* m by storage class; [0] gives the quorum */
+    uint32_t node;
+    uint64_t seed;     /* of the placement hash: from the store's id */
+    uint32_t hedge_ms; /* how long a straggler is waited for, default 1000 */
+    uint64_t (*clock)(void *ctx); /* draws a hybrid logical time, shared by
+                                   * all workers of the node */
+    void *clock_ctx;
+} s3_store_conf_t;
+
+/* NULL where the numbers do not fit (m >= n, ...) or memory is out. */
+s3_store_t *s3_store_create(const s3_store_conf_t *conf);
+void s3_store_destroy(s3_store_t *store);
+
+/* Starts (or stops) this process' share of the background work: settling of
+ * what is in doubt, repair of what drives have missed.  One process a store
+ * at a time should run it. */
+void s3_store_heal(s3_store_t *store, int on);
+
+
+/*
+ * An object at rest, as head found it: immutable and counted.  The record's
+ * slices belong to it.
+ */
+
+typedef struct {
+    unsigned refs;
+    uint64_t bucket;
+    s3_entry_t entry;   /* newest committed: version, size, etag, ... */
+    s3_record_t record; /* key, refs, meta; data only where COPIES */
+    void *buf;
+} s3_object_t;
+
+void s3_object_release(s3_object_t *object);
+
+
+struct s3_head_s {
+    s3_store_t *store;
+    uint64_t bucket;
+    s3_str_t key;
+    unsigned brief : 1; /* the entry is enough: object has no record */
+    void (*done)(s3_head_t *head);
+    void *ctx;
+
+    int rc;              /* S3_ENOENT: absent, for certain */
+    s3_object_t *object; /* the caller's to release */
+    s3_version_t
+        newest; /* committed, of a tombstone too; none: never written */
+
+    void *impl[4];
+};
+
+void s3_store_head(s3_head_t *head);
+
+
+/*
+ * Reader.  s3_reader_next() fetches the next run of bytes; ready() is called
+ * with rc S3_OK and n slices that stay valid until the following
+ * s3_reader_next() or close; S3_DONE after the last.  On S3_ECORRUPT,
+ * S3_EUNAVAIL the bytes so far were right and the rest can't be had.
+ * Every unit's checksum has been verified before its bytes are handed out.
+ */
+
+struct s3_reader_s {
+    void (*ready)(s3_reader_t *r);
+    void *ctx;
+    int rc;
+    s3_str_t slices[S3_MAX_DRIVES];
+    unsigned n;
+};
+
+/* Bytes [off, off + len) of the object; takes its own reference.  NULL where
+ * memory is out. */
+s3_reader_t *s3_reader_open(s3_store_t *store, s3_object_t *object,
+                            uint64_t off, uint64_t len);
+void s3_reader_next(s3_reader_t *r);
+void s3_reader_close(s3_reader_t *r); /* any time; ready() is not called */
+
+
+/*
+ * Writer.  Small data stays in memory and travels in the record; more than
+ * S3_INLINE_MAX, or S3_WRITER_BLOB, goes to blobs while it comes in.
+ */
+
+#define S3_WRITER_BLOB 1 /* always blobs: parts of a multipart upload */
+
+struct s3_writer_s {
+    void (*writable)(s3_writer_t *w); /* after write() took less than all */
+    void (*finished)(s3_writer_t *w); /* after finish(): see rc */
+    void *ctx;
+    int rc;        /* sticky: the first error */
+    uint64_t size; /* bytes taken */
+    s3_ref_t ref;  /* S3_LAYOUT_BLOBS after finished() */
+    s3_layout_t layout;
+};
+
+/* size: what will come, or -1 when unknown (allocation only; not trusted) */
+s3_writer_t *
+s3_writer_open(s3_store_t *store, uint64_t bucket, s3_str_t key,
+               unsigned storage_class, int64_t size, unsigned flags);
+
+/* Bytes taken (copied), 0..len; less than len: stop until writable().  A
+ * negative code is final. */
+ssize_t s3_writer_write(s3_writer_t *w, const uint8_t *data, size_t len);
+
+/* No more bytes: everything durable (blobs), then finished(). */
+void s3_writer_finish(s3_writer_t *w);
+
+/* Any time, in any state; data that no record lists is removed. */
+void s3_writer_close(s3_writer_t *w);
+
+
+/*
+ * Put.  What is stored is (entry, meta, data), the data one of
+ *   writer   what it took
+ *   object   that object's data again, under new metadata (same key; the
+ *            blobs are shared with its record, which this one replaces: use a
+ *            condition that the object is still the newest)
+ *   refs     blobs of finished writers (parts), in order
+ *   nothing  empty
+ * Set of the entry: kind, size, mtime, etag, etag_parts, storage_class,
+ * checksum, extra; S3_F_KEEP where the predecessor's blobs live on elsewhere.
+ *
+ * test(), if not NULL, makes the write conditional: it sees the newest
+ * committed entry (NULL: absent) and returns S3_OK or any negative code, which
+ * becomes rc (nothing was written then).  It may run several times.
+ */
+
+struct s3_put_s {
+    s3_store_t *store;
+    uint64_t bucket;
+    uint32_t generation;
+    s3_str_t key;
+    s3_entry_t entry;
+    s3_str_t meta;
+
+    s3_writer_t *writer;
+    s3_object_t *object;
+    const s3_ref_t *refs;
+    unsigned n_refs;
+
+    int (*test)(s3_put_t *put, const s3_entry_t *current);
+    void (*done)(s3_put_t *put);
+    void *ctx;
+
+    int rc; /* S3_ECONFLICT: lost every race; S3_ESTALE: bucket is closed */
+    s3_version_t version; /* of what was written */
+    s3_version_t newest;  /* as of s3_head_t, set before test() is called */
+
+    void *impl[4];
+};
+
+/* A deletion is a put of kind S3_KIND_TOMBSTONE.  Where the key is absent and
+ * nothing is in doubt, a blind one writes nothing and returns S3_OK. */
+void s3_store_put(s3_put_t *put);
+
+
+/*
+ * List.  Committed objects of a bucket in key order after `after` (or from
+ * it), with `prefix`; keys with `delimiter` after the prefix are reported once
+ * as a common prefix.  A common prefix not greater than `after` is not
+ * reported again.  `max` counts keys and prefixes.
+ * item() is called in order during the operation; entry is NULL for a common
+ * prefix; a non-zero return ends the page there (truncated).
+ */
+
+struct s3_list_s {
+    s3_store_t *store;
+    uint64_t bucket;
+    s3_str_t prefix;
+    s3_str_t delimiter; /* any length, or empty */
+    s3_str_t after;
+    unsigned inclusive : 1; /* `after` itself is wanted, too */
+    unsigned max;           /* 0 lists nothing */
+    int (*item)(s3_list_t *list, s3_str_t key, const s3_entry_t *entry);
+    void (*done)(s3_list_t *list);
+    void *ctx;
+
+    int rc;
+    unsigned truncated : 1; /* there is more after the last item */
+
+    void *impl[4];
+};
+
+void s3_store_list(s3_list_t *list);
+
+
+/*
+ * CLOSE on as many drives as make it certain that no vote of this generation
+ * can commit any more (commit-protocol, "DeleteBucket").
+ */
+
+typedef struct s3_shut_s s3_shut_t;
+
+struct s3_shut_s {
+    s3_store_t *store;
+    uint64_t bucket;
+    uint32_t generation;
+    void (*done)(s3_shut_t *shut);
+    void *ctx;
+    int rc;
+    void *impl[4];
+};
+
+void s3_store_close_bucket(s3_shut_t *shut);
+
+#pragma GCC visibility pop
+
+#endif /* S3_STORE_H */

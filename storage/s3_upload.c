@@ -1,0 +1,887 @@
+#include <stdlib.h>
+
+#include "storage/s3_upload.h"
+
+
+#define S3_UPLOAD_SWEEP 64 /* parts removed at once */
+#define S3_UPLOAD_TRIES 4  /* of one operation against others at the upload */
+
+typedef struct s3_upload_work_s s3_upload_work_t;
+
+typedef struct {
+    s3_put_t put;
+    uint8_t key[S3_MAX_KEY];
+} s3_upload_part_t;
+
+/* What the last test of the object's condition said. */
+
+typedef enum {
+    S3_UPLOAD_PASSED = 0,
+    S3_UPLOAD_MOVED,  /* the key is not as COMPLETING found it */
+    S3_UPLOAD_REFUSED /* the client's condition */
+} s3_upload_verdict_t;
+
+struct s3_upload_work_s {
+    s3_upload_op_t *op;
+
+    s3_head_t head;
+    s3_put_t put;
+    s3_list_t list;
+    s3_object_t *upload; /* the newest record of the upload that we know */
+    s3_object_t *object; /* at the key, while it is fenced */
+
+    uint8_t key[S3_MAX_KEY]; /* the upload's */
+    s3_str_t upload_key;
+    uint8_t prefix_buf[S3_MAX_KEY];
+    s3_str_t prefix;
+
+    s3_version_t known;  /* of the upload's record */
+    s3_version_t base;   /* what was at the key when COMPLETING was written */
+    unsigned based : 1;  /* there is a base */
+    unsigned made : 1;   /* this operation committed the object */
+    unsigned strict : 1; /* what can't be cleaned up is an error */
+    unsigned swept : 1;  /* this pass over the parts has removed some */
+    unsigned tries;
+    s3_upload_verdict_t verdict;
+
+    int result;    /* what is answered after cleaning up */
+    uint8_t *kept; /* ids of the blobs that must stay, sorted */
+    unsigned n_kept;
+
+    s3_upload_part_t *parts;
+    unsigned n_parts;
+    uint8_t after_buf[S3_MAX_KEY]; /* last key that was listed */
+    uint8_t list_from[S3_MAX_KEY];
+    size_t after_len;
+    unsigned running;
+    int sweep_rc;
+};
+
+
+static void s3_upload_complete_state(s3_upload_work_t *w);
+static void s3_upload_make_object(s3_upload_work_t *w);
+static void s3_upload_abort_state(s3_upload_work_t *w);
+static void s3_upload_fence(s3_upload_work_t *w);
+static void s3_upload_clean(s3_upload_work_t *w, int result);
+static void s3_upload_sweep(s3_upload_work_t *w);
+
+
+static s3_upload_work_t *
+s3_upload_begin(s3_upload_op_t *op)
+{
+    int rc;
+    s3_upload_work_t *w;
+
+    w = NULL;
+    rc = S3_EINVAL;
+
+    if (op->key.len > 0 && op->id.len == S3_UPLOAD_ID_LEN
+        && op->key.len <= S3_MAX_KEY - S3_UPLOAD_ID_LEN - 4)
+    {
+        w = calloc(1, sizeof(s3_upload_work_t));
+        rc = S3_ENOMEM;
+    }
+
+    if (w == NULL) {
+        op->rc = rc;
+        op->done(op);
+        return NULL;
+    }
+
+    w->op = op;
+    w->upload_key = s3_upload_key(w->key, op->key, op->id);
+    w->prefix = s3_upload_parts_prefix(w->prefix_buf, op->key, op->id);
+    w->upload = op->upload;
+    w->upload->refs++;
+
+    return w;
+}
+
+
+static void
+s3_upload_end(s3_upload_work_t *w, int rc)
+{
+    s3_upload_op_t *op;
+
+    op = w->op;
+
+    s3_object_release(w->upload);
+    s3_object_release(w->object);
+    free(w->kept);
+    free(w->parts);
+    free(w);
+
+    op->rc = rc;
+    op->done(op);
+}
+
+
+/* The upload's record: state, and while there is one the base. */
+
+static s3_upload_state_t
+s3_upload_look(s3_upload_work_t *w)
+{
+    const s3_entry_t *e;
+
+    e = &w->upload->entry;
+
+    w->known = e->version;
+    w->based = e->extra_len == 1 + S3_VERSION_SIZE;
+
+    if (w->based) {
+        w->base = s3_get_version(e->extra + 1);
+    }
+
+    return s3_upload_state(e);
+}
+
+
+static void
+s3_upload_reloaded(s3_head_t *head)
+{
+    s3_upload_work_t *w;
+
+    w = head->ctx;
+
+    if (head->rc != S3_OK) {
+        s3_upload_end(w, head->rc);
+        return;
+    }
+
+    s3_object_release(w->upload);
+    w->upload = head->object;
+
+    if (w->strict) {
+        s3_upload_abort_state(w);
+
+    } else {
+        s3_upload_complete_state(w);
+    }
+}
+
+
+/* Somebody else moved the upload on: from what it is now. */
+
+static void
+s3_upload_reload(s3_upload_work_t *w)
+{
+    if (++w->tries == S3_UPLOAD_TRIES) {
+        s3_upload_end(w, S3_EUNAVAIL);
+        return;
+    }
+
+    memset(&w->head, 0, sizeof(s3_head_t));
+
+    w->head.store = w->op->store;
+    w->head.bucket = w->op->bucket + S3_SPACE_UPLOADS;
+    w->head.key = w->upload_key;
+    w->head.done = s3_upload_reloaded;
+    w->head.ctx = w;
+
+    s3_store_head(&w->head);
+}
+
+
+/* The upload's record in another state, if it is still the one we know. */
+
+static int
+s3_upload_same(s3_put_t *put, const s3_entry_t *current)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (current == NULL) {
+        return S3_ENOENT;
+    }
+
+    return s3_version_cmp(&current->version, &w->known) == 0 ? S3_OK
+                                                             : S3_ECONFLICT;
+}
+
+
+static void
+s3_upload_put_state(s3_upload_work_t *w, s3_upload_state_t state,
+                    void (*done)(s3_put_t *))
+{
+    s3_put_t *put;
+    s3_upload_op_t *op;
+
+    op = w->op;
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = op->store;
+    put->bucket = op->bucket + S3_SPACE_UPLOADS;
+    put->generation = op->generation;
+    put->key = w->upload_key;
+    put->entry = w->upload->entry;
+    put->entry.kind = S3_KIND_OBJECT;
+    put->entry.flags = 0;
+    s3_upload_set_state(&put->entry, state);
+
+    if (w->based) {
+        s3_put_version(put->entry.extra + 1, &w->base);
+        put->entry.extra_len = 1 + S3_VERSION_SIZE;
+    }
+
+    put->meta = w->upload->record.meta;
+    put->test = s3_upload_same;
+    put->done = done;
+    put->ctx = w;
+
+    s3_store_put(put);
+}
+
+
+static void
+s3_upload_head(s3_upload_work_t *w, int brief, void (*done)(s3_head_t *))
+{
+    memset(&w->head, 0, sizeof(s3_head_t));
+
+    w->head.store = w->op->store;
+    w->head.bucket = w->op->bucket + S3_SPACE_OBJECTS;
+    w->head.key = w->op->key;
+    w->head.brief = brief != 0;
+    w->head.done = done;
+    w->head.ctx = w;
+
+    s3_store_head(&w->head);
+}
+
+
+/* Completing. */
+
+static void
+s3_upload_completing(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc == S3_ECONFLICT) {
+        s3_upload_reload(w);
+        return;
+    }
+
+    if (put->rc != S3_OK) {
+        s3_upload_end(w, put->rc);
+        return;
+    }
+
+    w->known = put->version;
+
+    s3_upload_make_object(w);
+}
+
+
+static void
+s3_upload_looked(s3_head_t *head)
+{
+    int rc;
+    s3_upload_work_t *w;
+
+    w = head->ctx;
+
+    if (head->rc != S3_OK && head->rc != S3_ENOENT) {
+        s3_upload_end(w, head->rc);
+        return;
+    }
+
+    rc = S3_OK;
+
+    if (w->op->test) {
+        rc = w->op->test(w->op, head->object ? &head->object->entry : NULL);
+    }
+
+    s3_object_release(head->object);
+
+    if (rc != S3_OK) {
+        s3_upload_end(w, rc);
+        return;
+    }
+
+    w->base = head->newest;
+    w->based = 1;
+
+    s3_upload_put_state(w, S3_UPLOAD_COMPLETING, s3_upload_completing);
+}
+
+
+static void
+s3_upload_complete_state(s3_upload_work_t *w)
+{
+    switch (s3_upload_look(w)) {
+
+    case S3_UPLOAD_OPEN:
+        s3_upload_head(w, 1, s3_upload_looked);
+        return;
+
+    case S3_UPLOAD_COMPLETING:
+        s3_upload_make_object(w);
+        return;
+
+    default:
+        s3_upload_end(w, S3_ENOENT);
+    }
+}
+
+
+void
+s3_upload_complete(s3_upload_op_t *op)
+{
+    s3_upload_work_t *w;
+
+    w = s3_upload_begin(op);
+    if (w != NULL) {
+        s3_upload_complete_state(w);
+    }
+}
+
+
+static int
+s3_upload_object_test(s3_put_t *put, const s3_entry_t *current)
+{
+    int rc;
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+    w->verdict = S3_UPLOAD_PASSED;
+
+    if (s3_version_cmp(&put->newest, &w->base) != 0) {
+        w->verdict = S3_UPLOAD_MOVED;
+        return S3_EEXIST;
+    }
+
+    rc = w->op->test ? w->op->test(w->op, current) : S3_OK;
+
+    if (rc != S3_OK) {
+        w->verdict = S3_UPLOAD_REFUSED;
+    }
+
+    return rc;
+}
+
+
+static void
+s3_upload_finished(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc == S3_OK) {
+        s3_upload_clean(w, w->result);
+        return;
+    }
+
+    if (w->made) {
+        /* whoever moved the upload on cleans up */
+        s3_upload_end(w, S3_OK);
+        return;
+    }
+
+    /* what is at the key may be an abort's fence: nothing can be claimed */
+
+    if (put->rc == S3_ECONFLICT) {
+        s3_upload_end(w, w->op->test ? S3_ECONFLICT : S3_ENOENT);
+        return;
+    }
+
+    s3_upload_end(w, put->rc);
+}
+
+
+/* Nobody can commit the object any more, so there is no base. */
+
+static void
+s3_upload_finish(s3_upload_work_t *w, int result)
+{
+    w->result = result;
+    w->based = 0;
+
+    s3_upload_put_state(w, S3_UPLOAD_ABORTING, s3_upload_finished);
+}
+
+
+static void
+s3_upload_object_done(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc == S3_OK) {
+        w->made = 1;
+        s3_upload_finish(w, S3_OK);
+        return;
+    }
+
+    if (w->verdict == S3_UPLOAD_MOVED) {
+        s3_upload_finish(w, w->op->test ? S3_ECONFLICT : S3_OK);
+        return;
+    }
+
+    if (w->verdict != S3_UPLOAD_REFUSED && put->rc == S3_ECONFLICT) {
+        s3_upload_end(w, S3_EUNAVAIL);
+        return;
+    }
+
+    s3_upload_end(w, put->rc);
+}
+
+
+static void
+s3_upload_make_object(s3_upload_work_t *w)
+{
+    s3_put_t *put;
+    s3_upload_op_t *op;
+
+    if (!w->based) {
+        s3_upload_end(w, S3_ECORRUPT);
+        return;
+    }
+
+    op = w->op;
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = op->store;
+    put->bucket = op->bucket + S3_SPACE_OBJECTS;
+    put->generation = op->generation;
+    put->key = op->key;
+    put->entry = op->entry;
+    put->entry.kind = S3_KIND_OBJECT;
+    put->entry.flags = 0;
+    put->meta = op->meta;
+    put->refs = op->refs;
+    put->n_refs = op->n_refs;
+    put->test = s3_upload_object_test;
+    put->done = s3_upload_object_done;
+    put->ctx = w;
+
+    s3_store_put(put);
+}
+
+
+/* Aborting. */
+
+static void
+s3_upload_aborting(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc == S3_ECONFLICT) {
+        s3_upload_reload(w);
+        return;
+    }
+
+    if (put->rc != S3_OK) {
+        s3_upload_end(w, put->rc);
+        return;
+    }
+
+    s3_upload_fence(w);
+}
+
+
+static void
+s3_upload_abort_state(s3_upload_work_t *w)
+{
+    switch (s3_upload_look(w)) {
+
+    case S3_UPLOAD_OPEN:
+    case S3_UPLOAD_COMPLETING:
+        s3_upload_put_state(w, S3_UPLOAD_ABORTING, s3_upload_aborting);
+        return;
+
+    default:
+        s3_upload_fence(w);
+    }
+}
+
+
+void
+s3_upload_abort(s3_upload_op_t *op)
+{
+    s3_upload_work_t *w;
+
+    w = s3_upload_begin(op);
+    if (w != NULL) {
+        w->strict = 1;
+        s3_upload_abort_state(w);
+    }
+}
+
+
+/* A completing attempt may be under way; what makes the key newer ends it. */
+
+static int
+s3_upload_fence_test(s3_put_t *put, const s3_entry_t *current)
+{
+    s3_upload_work_t *w;
+
+    (void) current;
+
+    w = put->ctx;
+    w->verdict = S3_UPLOAD_PASSED;
+
+    if (s3_version_cmp(&put->newest, &w->base) != 0) {
+        w->verdict = S3_UPLOAD_MOVED;
+        return S3_EEXIST;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_upload_fenced(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc != S3_OK && w->verdict != S3_UPLOAD_MOVED) {
+        s3_upload_end(w, put->rc == S3_ECONFLICT ? S3_EUNAVAIL : put->rc);
+        return;
+    }
+
+    s3_upload_clean(w, S3_OK);
+}
+
+
+static void
+s3_upload_fence_found(s3_head_t *head)
+{
+    s3_put_t *put;
+    s3_upload_op_t *op;
+    s3_upload_work_t *w;
+
+    w = head->ctx;
+    op = w->op;
+
+    if (head->rc != S3_OK && head->rc != S3_ENOENT) {
+        s3_upload_end(w, head->rc);
+        return;
+    }
+
+    w->object = head->object;
+
+    if (s3_version_cmp(&head->newest, &w->base) != 0) {
+        s3_upload_clean(w, S3_OK);
+        return;
+    }
+
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = op->store;
+    put->bucket = op->bucket + S3_SPACE_OBJECTS;
+    put->generation = op->generation;
+    put->key = op->key;
+    put->test = s3_upload_fence_test;
+    put->done = s3_upload_fenced;
+    put->ctx = w;
+
+    if (w->object == NULL) {
+        put->entry.kind = S3_KIND_TOMBSTONE;
+
+    } else {
+        put->entry = w->object->entry;
+        put->entry.flags = 0;
+        put->object = w->object;
+        put->meta = w->object->record.meta;
+    }
+
+    s3_store_put(put);
+}
+
+
+static void
+s3_upload_fence(s3_upload_work_t *w)
+{
+    if (w->based) {
+        s3_upload_head(w, 0, s3_upload_fence_found);
+        return;
+    }
+
+    s3_upload_clean(w, S3_OK);
+}
+
+
+/* Cleaning up, when the upload's state does not allow the object to be
+ * committed any more: parts, their blobs but what the object lists, upload. */
+
+static void
+s3_upload_left(s3_upload_work_t *w, int rc)
+{
+    s3_upload_end(w, w->strict ? rc : w->result);
+}
+
+
+/* Ids are compared as they are stored: a part without data has no reference
+ * that could be decoded. */
+
+static int
+s3_upload_cmp_id(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+
+/* Which blobs does the object list that is there now? */
+
+static void
+s3_upload_clean_found(s3_head_t *head)
+{
+    unsigned i, n;
+    s3_str_t refs;
+    s3_upload_work_t *w;
+
+    w = head->ctx;
+
+    if (head->rc == S3_ENOENT) {
+        s3_upload_sweep(w);
+        return;
+    }
+
+    if (head->rc != S3_OK) {
+        s3_upload_left(w, head->rc);
+        return;
+    }
+
+    refs = head->object->record.refs;
+    n = (unsigned) (refs.len / S3_REF_SIZE);
+
+    w->kept = malloc((size_t) n * 16 + 1);
+    if (w->kept == NULL) {
+        s3_object_release(head->object);
+        s3_upload_left(w, S3_ENOMEM);
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        memcpy(w->kept + (size_t) i * 16, refs.data + (size_t) i * S3_REF_SIZE,
+               16);
+    }
+
+    w->n_kept = n;
+    qsort(w->kept, n, 16, s3_upload_cmp_id);
+
+    s3_object_release(head->object);
+
+    s3_upload_sweep(w);
+}
+
+
+static void
+s3_upload_clean(s3_upload_work_t *w, int result)
+{
+    w->result = result;
+
+    w->parts = calloc(S3_UPLOAD_SWEEP, sizeof(s3_upload_part_t));
+    if (w->parts == NULL) {
+        s3_upload_left(w, S3_ENOMEM);
+        return;
+    }
+
+    s3_upload_head(w, 0, s3_upload_clean_found);
+}
+
+
+static int
+s3_upload_listed(const s3_upload_work_t *w, const s3_entry_t *entry)
+{
+    if (w->n_kept == 0) {
+        return 0;
+    }
+
+    return bsearch(entry->extra, w->kept, w->n_kept, 16, s3_upload_cmp_id)
+           != NULL;
+}
+
+
+static int
+s3_upload_sweep_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
+{
+    s3_upload_part_t *part;
+    s3_upload_work_t *w;
+
+    w = list->ctx;
+
+    if (entry == NULL || key.len > S3_MAX_KEY || w->n_parts == S3_UPLOAD_SWEEP)
+    {
+        return S3_EINVAL;
+    }
+
+    memcpy(w->after_buf, key.data, key.len);
+    w->after_len = key.len;
+
+    /* a longer one is of an upload whose key begins like this one's */
+
+    if (key.len != w->prefix.len + 2) {
+        return S3_OK;
+    }
+
+    part = &w->parts[w->n_parts++];
+    memset(&part->put, 0, sizeof(s3_put_t));
+
+    memcpy(part->key, key.data, key.len);
+    part->put.key = s3_str(part->key, key.len);
+    part->put.entry.kind = S3_KIND_TOMBSTONE;
+
+    if (entry->extra_len < S3_REF_SIZE || s3_upload_listed(w, entry)) {
+        part->put.entry.flags = S3_F_KEEP;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_upload_removed(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc != S3_OK) {
+        s3_upload_left(w, put->rc);
+        return;
+    }
+
+    s3_upload_end(w, w->result);
+}
+
+
+static void
+s3_upload_remove(s3_upload_work_t *w)
+{
+    s3_put_t *put;
+    s3_upload_op_t *op;
+
+    op = w->op;
+    put = &w->put;
+    memset(put, 0, sizeof(s3_put_t));
+
+    put->store = op->store;
+    put->bucket = op->bucket + S3_SPACE_UPLOADS;
+    put->generation = op->generation;
+    put->key = w->upload_key;
+    put->entry.kind = S3_KIND_TOMBSTONE;
+    put->done = s3_upload_removed;
+    put->ctx = w;
+
+    s3_store_put(put);
+}
+
+
+static void
+s3_upload_sweep_part(s3_put_t *put)
+{
+    s3_upload_work_t *w;
+
+    w = put->ctx;
+
+    if (put->rc != S3_OK) {
+        w->sweep_rc = put->rc;
+    }
+
+    if (--w->running != 0) {
+        return;
+    }
+
+    if (w->sweep_rc != S3_OK) {
+        s3_upload_left(w, w->sweep_rc);
+        return;
+    }
+
+    s3_upload_sweep(w);
+}
+
+
+static void
+s3_upload_sweep_listed(s3_list_t *list)
+{
+    unsigned i, n;
+    s3_put_t *put;
+    s3_upload_op_t *op;
+    s3_upload_work_t *w;
+
+    w = list->ctx;
+    op = w->op;
+
+    if (list->rc != S3_OK) {
+        s3_upload_left(w, list->rc);
+        return;
+    }
+
+    n = w->n_parts;
+
+    if (n == 0 && !list->truncated) {
+
+        if (!w->swept) {
+            s3_upload_remove(w);
+            return;
+        }
+
+        /* parts that came in behind this pass */
+
+        w->swept = 0;
+        w->after_len = 0;
+        s3_upload_sweep(w);
+        return;
+    }
+
+    w->swept |= n != 0;
+    w->running = n + 1;
+
+    for (i = 0; i < n; i++) {
+        put = &w->parts[i].put;
+
+        put->store = op->store;
+        put->bucket = op->bucket + S3_SPACE_PARTS;
+        put->generation = op->generation;
+        put->done = s3_upload_sweep_part;
+        put->ctx = w;
+
+        s3_store_put(put);
+    }
+
+    /* ours: none of the answers that came at once was the last */
+
+    w->put.rc = S3_OK;
+    w->put.ctx = w;
+    s3_upload_sweep_part(&w->put);
+}
+
+
+/* A page of parts after the last one, which skips the tombstones before. */
+
+static void
+s3_upload_sweep(s3_upload_work_t *w)
+{
+    s3_list_t *list;
+
+    list = &w->list;
+    memset(list, 0, sizeof(s3_list_t));
+
+    w->n_parts = 0;
+    w->sweep_rc = S3_OK;
+
+    memcpy(w->list_from, w->after_buf, w->after_len);
+
+    list->store = w->op->store;
+    list->bucket = w->op->bucket + S3_SPACE_PARTS;
+    list->prefix = w->prefix;
+    list->after = s3_str(w->list_from, w->after_len);
+    list->max = S3_UPLOAD_SWEEP;
+    list->item = s3_upload_sweep_item;
+    list->done = s3_upload_sweep_listed;
+    list->ctx = w;
+
+    s3_store_list(list);
+}

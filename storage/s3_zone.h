@@ -1,0 +1,296 @@
+/*
+ * The zone: what the processes of a node share in memory.
+ *
+ *   ┌────────┬───────┬──────────┬───────────────────┬──────────────────────┐
+ *   │ header │ procs │ drives   │ segments of drive │ memtable arenas      │
+ *   │ clock  │  64   │ 0..n-1   │ 0, 1, ...         │ 4 of drive 0, 1, ... │
+ *   └────────┴───────┴──────────┴───────────────────┴──────────────────────┘
+ *
+ * The mapping is the caller's and lies anywhere; nothing in it is a pointer.
+ * It is as trusted as the process itself, and gone with the machine: all of
+ * it can be made again from the drives.
+ *
+ * Rules
+ *  - Fields marked [L] are changed under the drive's lock only; the lock is
+ *    never held across I/O or a turn of the loop, and every single store
+ *    leaves the structure whole: its holder may die at any instruction.
+ *  - [A] are atomic.
+ *
+ * Memtables: of the four arenas of a drive one is active, others are frozen
+ * (they wait to be written as a table) or flushed (their table is in the list
+ * of generation `flushed`; they wait until every process has opened it), the
+ * rest free:
+ *
+ *   free ──► active ──freeze──► frozen ──table written──► flushed ──► free
+ *
+ * A process that works with the tables of generation g reads every arena that
+ * is used and not flushed at a generation <= g; proc.seen[drive] is the least
+ * generation it still works with, so no arena is reused under its eyes.
+ *
+ * Segments are found by id in a window of S3_ZONE_PROBE slots.
+ */
+
+#ifndef S3_ZONE_H
+#define S3_ZONE_H
+
+#include "storage/s3_core.h"
+#include "storage/s3_entry.h"
+#include "storage/s3_drive.h"
+#include <pthread.h>
+
+#pragma GCC visibility push(hidden)
+
+
+#define S3_ZONE_LAYOUT 1
+#define S3_ZONE_PROCS 64
+#define S3_ZONE_ARENAS 4
+#define S3_ZONE_ARENA_MIN (64 * 1024)
+#define S3_ZONE_TABLES 48
+#define S3_ZONE_RING 2048
+#define S3_ZONE_FREED 256
+#define S3_ZONE_PROBE 16
+#define S3_ZONE_SEGMENTS 8192
+#define S3_ZSEG_SAVED 1   /* flags: the MANIFEST being saved leaves it out */
+#define S3_ZSEG_NOCLEAN 2 /* holds what cannot be read */
+
+
+typedef enum {
+    S3_PROC_FREE = 0,
+    S3_PROC_ALIVE = 1,
+    S3_PROC_SETTLING = 2 /* dead; somebody settles what it left */
+} s3_zproc_state_t;
+
+typedef struct {
+    /* [A] s3_zproc_state_t; who settles it: slot << 8 | incarnation << 16 */
+    uint64_t state;
+    int64_t pid;
+    uint32_t incarnation;
+    uint32_t reserved;
+    uint64_t seen[S3_MAX_DRIVES]; /* [A] table generation in use */
+} s3_zproc_t;
+
+
+typedef enum {
+    S3_SEG_NONE = 0,
+    S3_SEG_PREPARING, /* id given out, the file is being made */
+    S3_SEG_OPEN,      /* its owner appends */
+    S3_SEG_SEALED,
+    S3_SEG_EMPTY,  /* nothing of it is needed; the MANIFEST may name it */
+    S3_SEG_FREE,   /* no MANIFEST names it: may be recycled */
+    S3_SEG_GARBAGE /* file may exist, to be removed */
+} s3_zseg_state_t;
+
+typedef struct {
+    uint32_t id; /* 0: free slot */
+    uint8_t state;
+    uint8_t owner; /* slot of the process */
+    uint16_t flags;
+    uint32_t incarnation;
+    uint32_t recycle; /* PREPARING: the file it is made of, or 0 */
+    uint32_t size;
+    uint32_t end;         /* what is reserved ends here */
+    uint32_t batch;       /* where the batch of the last reservation begins */
+    uint32_t replay_from; /* all before it is in tables */
+    uint32_t bound[S3_ZONE_ARENAS]; /* what replay_from becomes when that
+                                     * arena is in a table */
+    int64_t live; /* bytes not superseded, an estimate */
+} s3_zseg_t;
+
+
+typedef struct {
+    uint32_t id;
+    uint32_t reserved;
+    uint64_t bytes;
+    uint64_t entries;
+} s3_ztable_t;
+
+/* Two of them: one is written while the other counts. */
+
+typedef struct {
+    uint64_t generation;
+    uint32_t n;
+    uint32_t reserved;
+    s3_ztable_t tables[S3_ZONE_TABLES]; /* newest first */
+} s3_ztables_t;
+
+typedef struct {
+    uint64_t key; /* s3_bloom_hash() */
+    s3_version_t version;
+} s3_zring_t;
+
+typedef struct {
+    uint32_t used;    /* [A] */
+    uint32_t frozen;  /* [A] */
+    uint64_t seq;     /* age: greater is newer */
+    uint64_t flushed; /* [A] generation of its table; 0: in none */
+} s3_zarena_t;
+
+typedef struct {
+    pthread_mutex_t lock;
+
+    uint32_t state;     /* [A] s3_drive_state_t */
+    uint32_t known;     /* its part here was made from the drive */
+    uint32_t arrivals;  /* [A] times it came back: files are opened anew */
+    uint64_t returning; /* [A] who brings it back, as `lease` */
+    uint32_t failed;    /* [A] entries that are FAILED: until a restart */
+    uint32_t refilling; /* new at its place: others have what it lacks */
+    uint8_t id[16];
+    uint64_t errors; /* [A] counters, to be looked at only */
+    uint64_t votes;
+    uint64_t flushes;
+    uint64_t merges;
+    uint64_t cleaned;
+    uint64_t bytes_free;
+    uint64_t bytes_total;
+
+    /* [L] tables */
+    uint64_t generation; /* [A] of the list that counts, for a quick look */
+    uint32_t list;       /* which one counts */
+    uint32_t next_table_id;
+    s3_ztables_t lists[2];
+    uint64_t manifest_generation;
+    uint32_t next_segment_id;
+    uint32_t recount; /* live bytes are unreliable */
+
+    /* [L] memtables */
+    uint32_t active; /* [A] arena */
+    uint64_t arena_seq;
+    s3_zarena_t arenas[S3_ZONE_ARENAS];
+
+    /* [L] commit protocol */
+    s3_version_t floor;
+    s3_version_t memory_since;
+    uint32_t ring_next;
+    uint32_t ring_used;
+    s3_zring_t ring[S3_ZONE_RING];
+
+    /* blobs removed lately, so that others forget their open files */
+    uint64_t freed_count; /* [A] */
+    uint8_t freed[S3_ZONE_FREED][16];
+
+    uint64_t lease; /* [A] incarnation << 8 | slot + 1; 0: nobody's */
+} s3_zdrive_t;
+
+
+typedef struct {
+    uint64_t magic; /* [A] set last */
+    uint32_t layout;
+    uint32_t n;
+    uint64_t size;
+    uint32_t max_segments;
+    uint32_t node;
+    uint8_t store_id[16];
+    uint8_t instance[16];
+    uint64_t arena_size;
+    uint64_t segments_off;
+    uint64_t arenas_off;
+    uint64_t clock;       /* [A] */
+    uint32_t incarnation; /* [A] last one given out */
+    uint32_t reserved;
+    s3_zproc_t procs[S3_ZONE_PROCS];
+    s3_zdrive_t drives[];
+} s3_zone_t;
+
+
+/* Least size; max_segments 0: S3_ZONE_SEGMENTS. */
+size_t s3_zone_min(unsigned n, unsigned max_segments);
+
+/* Makes a new one, all drives MISSING, arena 0 active and empty; s3_zone_seal()
+ * makes it joinable.  S3_EINVAL: too small. */
+int
+s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
+             const uint8_t store_id[16], const uint8_t instance[16]);
+void s3_zone_seal(s3_zone_t *z);
+
+/* S3_EVERSION: another layout; S3_EFOREIGN: another instance, or size or n
+ * differ; S3_EINVAL. */
+int s3_zone_join(void *base, size_t size, unsigned n,
+                 const uint8_t instance[16], s3_zone_t **z);
+
+void s3_zone_lock(s3_zdrive_t *d);
+void s3_zone_unlock(s3_zdrive_t *d);
+
+/* max(last + 1, wall) */
+uint64_t s3_zone_clock(s3_zone_t *z, uint64_t wall_us);
+void s3_zone_saw(s3_zone_t *z, uint64_t time);
+uint64_t s3_zone_time(const s3_zone_t *z); /* greatest so far */
+
+/* Base of an arena. */
+void *s3_zone_arena(s3_zone_t *z, unsigned drive, unsigned arena);
+
+
+/* Segments; under the lock. */
+s3_zseg_t *s3_zone_segments(s3_zone_t *z, unsigned drive); /* max_segments */
+s3_zseg_t *s3_zone_segment(s3_zone_t *z, unsigned drive, uint32_t id);
+/* A slot for that id, zeroed; NULL: the window is full. */
+s3_zseg_t *s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id);
+/* The next id that finds a slot; NULL: too many segments. */
+s3_zseg_t *s3_zone_segment_new(s3_zone_t *z, unsigned drive);
+
+
+/*
+ * Freezes the active arena and makes `next`, which the caller has found free
+ * and reset, the active one; notes for every segment where replay begins when
+ * what is frozen now is in a table.  Under the lock.
+ */
+void s3_zone_freeze(s3_zone_t *z, unsigned drive, unsigned next);
+
+/* A free arena, or S3_AGAIN.  Under the lock; makes flushed ones free that
+ * nobody looks at any more. */
+int s3_zone_free_arena(s3_zone_t *z, unsigned drive);
+
+/* The oldest frozen arena that is in no table, or -1. */
+int s3_zone_oldest(s3_zdrive_t *d);
+
+
+/* The list of tables; under the lock.  set: copies, and counts the generation,
+ * which it returns; arena: it is in the tables now, or -1. */
+const s3_ztables_t *s3_zone_tables(const s3_zdrive_t *d);
+uint64_t s3_zone_set_tables(s3_zdrive_t *d, const s3_ztable_t *tables,
+                            unsigned n, int arena);
+
+/* Ring; under the lock. */
+void s3_zone_ring_add(s3_zdrive_t *d, uint64_t key, const s3_version_t *v);
+int s3_zone_ring_has(const s3_zdrive_t *d, uint64_t key, const s3_version_t *v);
+
+/* Blobs removed by anybody. */
+void s3_zone_freed(s3_zdrive_t *d, const uint8_t id[16]);
+
+
+/*
+ * Processes.  join: takes a free slot (S3_ZONE_PROCS: any); S3_EBUSY.
+ * A slot goes FREE again by leave(), or once what a dead process left behind
+ * is settled.
+ */
+int s3_zone_proc_join(s3_zone_t *z, unsigned slot, int64_t pid, unsigned *got);
+void s3_zone_proc_leave(s3_zone_t *z, unsigned slot);
+
+/* ALIVE -> SETTLING by one caller only; also takes over from a settler that
+ * is dead, too.  1: the caller settles it. */
+int s3_zone_proc_settle(s3_zone_t *z, unsigned slot, unsigned by,
+                        int (*alive)(void *ctx, int64_t pid), void *ctx);
+
+/* 1: the lease is the caller's (now, or already). */
+int s3_zone_lease(s3_zone_t *z, unsigned drive, unsigned slot);
+int s3_zone_claim(s3_zone_t *z, uint64_t *word, unsigned slot);
+void s3_zone_unclaim(s3_zone_t *z, uint64_t *word, unsigned slot);
+void s3_zone_lease_drop(s3_zone_t *z, unsigned drive, unsigned slot);
+
+/* S3_PROC_... of a slot. */
+unsigned s3_zone_proc_state(const s3_zone_t *z, unsigned slot);
+
+static inline uint32_t
+s3_zone_state(const s3_zdrive_t *d)
+{
+    return __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+s3_zone_count(uint64_t *counter)
+{
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+#pragma GCC visibility pop
+
+#endif /* S3_ZONE_H */
