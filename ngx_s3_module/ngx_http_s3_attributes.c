@@ -175,19 +175,17 @@ ngx_http_s3_attributes_parts(ngx_http_s3_ctx_t *s,
         count++;
         a->next_part_marker = part.number;
 
-        /* AWS lists parts only where they have checksums of their own */
-
-        if (digest_len == 0 || sum->type != S3_CHECKSUM_COMPOSITE) {
-            continue;
-        }
-
         ngx_memzero(&xml, sizeof(s3_xml_part_t));
 
         xml.number = part.number;
         xml.size = part.size;
-        xml.checksum.alg = sum->alg;
-        xml.checksum.value = s3_str(value, s3_checksum_value(value, sum->alg,
+
+        if (digest_len && s3_checksum_info(sum->alg)->len == digest_len) {
+            xml.checksum.alg = sum->alg;
+            xml.checksum.value = s3_str(value,
+                                        s3_checksum_value(value, sum->alg,
                                                      part.digest.data, 0));
+        }
 
         s3_list_attr_part(&op->parts, &xml);
     }

@@ -113,7 +113,8 @@ ngx_http_s3_list_buckets_item(s3_list_t *list, s3_str_t key,
 {
     ngx_http_s3_ctx_t *s = list->ctx;
 
-    s3_str_t                name;
+    uint64_t                id;
+    s3_str_t                name, region;
     s3_xml_bucket_t         bucket;
     ngx_http_s3_buckets_t  *op;
 
@@ -130,8 +131,11 @@ ngx_http_s3_list_buckets_item(s3_list_t *list, s3_str_t key,
 
     bucket.name = key;
     bucket.created = entry->mtime;
-    bucket.region = op->regions ? s3_str(entry->extra, entry->extra_len)
-                                : s3_null_str;
+    bucket.region = s3_null_str;
+
+    if (op->regions && s3_bucket_entry(entry, &id, &region) == S3_OK) {
+        bucket.region = region;
+    }
 
     s3_list_bucket(&op->list, &bucket);
 

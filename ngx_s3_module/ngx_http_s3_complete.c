@@ -17,6 +17,7 @@
 
 typedef struct {
     unsigned                   found:1;
+    s3_version_t               version;
     uint64_t                   size;
     s3_ref_t                   ref;
     u_char                     etag[16];
@@ -43,6 +44,7 @@ typedef struct {
     s3_checksum_alg_t           alg;
     s3_checksum_type_t          type;
     uint32_t                    sum_parts;
+    unsigned                    refused:1;    /* by the client's condition */
 } ngx_http_s3_complete_t;
 
 
@@ -130,15 +132,13 @@ ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s)
 
     op = s->op;
 
-    if (s->upload == NULL) {
+    if (s->upload == NULL
+        || s3_upload_state(&s->upload->entry) == S3_UPLOAD_ABORTING)
+    {
         ngx_http_s3_with_object(s, ngx_http_s3_complete_again);
         return;
     }
 
-    if (s3_upload_state(&s->upload->entry) == S3_UPLOAD_ABORTING) {
-        ngx_http_s3_no_such_upload(s);
-        return;
-    }
 
     if (!op->doc.ordered) {
         ngx_http_s3_error(s, S3_ERR_INVALID_PART_ORDER);
@@ -247,6 +247,10 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
 
     part = &op->parts[op->next];
 
+    if (part->found && s3_version_cmp(&part->version, &entry->version) > 0) {
+        return S3_OK;
+    }
+
     if (s3_upload_part_get(entry, &part->ref, &digest) != S3_OK
         || digest.len > sizeof(part->digest))
     {
@@ -254,6 +258,7 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
     }
 
     part->found = 1;
+    part->version = entry->version;
     part->size = entry->size;
     part->alg = entry->checksum & 0xf;
     part->digest_len = (uint8_t) digest.len;
@@ -621,7 +626,16 @@ ngx_http_s3_complete_test(s3_upload_op_t *up, const s3_entry_t *current)
 {
     ngx_http_s3_ctx_t *s = up->ctx;
 
-    return ngx_http_s3_test(&s->put, current);
+    int                      rc;
+    ngx_http_s3_complete_t  *op;
+
+    op = s->op;
+
+    rc = ngx_http_s3_test(&s->put, current);
+
+    op->refused = (rc != S3_OK);
+
+    return rc;
 }
 
 
@@ -640,8 +654,8 @@ ngx_http_s3_complete_committed(ngx_http_s3_ctx_t *s)
 
     op = s->op;
 
-    if (op->up.rc == S3_ENOENT && s->cond.kind == S3_WRITE_ALWAYS) {
-        ngx_http_s3_no_such_upload(s);
+    if (op->up.rc == S3_ENOENT && !op->refused) {
+        ngx_http_s3_with_object(s, ngx_http_s3_complete_again);
         return;
     }
 

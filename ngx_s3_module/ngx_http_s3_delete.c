@@ -27,6 +27,7 @@ struct ngx_http_s3_deletes_s {
     ngx_http_s3_ctx_t         *s;
     s3_delete_t                doc;
     int                       *results;       /* by object of doc */
+    uint64_t                   mtime;
     ngx_uint_t                 next;
     ngx_uint_t                 running;
     ngx_http_s3_deleting_t     slots[NGX_HTTP_S3_DELETES];
@@ -142,6 +143,7 @@ ngx_http_s3_deletes_parsed(ngx_http_s3_ctx_t *s)
     }
 
     op->s = s;
+    op->mtime = ngx_s3_store_loop()->wall_us(ngx_s3_store_loop()) / 1000;
 
     s->op = op;
     s->op_cleanup = ngx_http_s3_deletes_cleanup;
@@ -215,6 +217,7 @@ ngx_http_s3_deletes_run(ngx_http_s3_deletes_t *op, ngx_http_s3_deleting_t *slot)
         put->generation = op->s->bucket->generation;
         put->key = object->key;
         put->entry.kind = S3_KIND_TOMBSTONE;
+        put->entry.mtime = op->mtime;
         put->test = object->etag.len ? ngx_http_s3_deletes_test : NULL;
         put->done = ngx_http_s3_deletes_done;
         put->ctx = op;

@@ -183,12 +183,18 @@ ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s)
 
     body = &s->body;
 
+    if (body->stored_alg == body->alg) {
+        body->stored_alg = S3_CHECKSUM_NONE;
+    }
+
     if ((s->auth.payload == S3_PAYLOAD_SIGNED
          && s3_sha256_init(&body->sha256) != S3_OK)
         || ((body->has_md5 || body->need_md5)
             && s3_checksum_init(&body->md5, S3_CHECKSUM_MD5) != S3_OK)
         || (body->alg != S3_CHECKSUM_NONE
-            && s3_checksum_init(&body->sum, body->alg) != S3_OK))
+            && s3_checksum_init(&body->sum, body->alg) != S3_OK)
+        || (body->stored_alg != S3_CHECKSUM_NONE
+            && s3_checksum_init(&body->stored, body->stored_alg) != S3_OK))
     {
         s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
         return NGX_ERROR;
@@ -208,6 +214,7 @@ ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s)
     s3_sha256_free(&body->sha256);
     s3_checksum_free(&body->md5);
     s3_checksum_free(&body->sum);
+    s3_checksum_free(&body->stored);
 }
 
 
@@ -223,7 +230,9 @@ ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, s3_str_t data)
         || ((body->has_md5 || body->need_md5)
             && s3_checksum_update(&body->md5, data) != S3_OK)
         || (body->alg != S3_CHECKSUM_NONE
-            && s3_checksum_update(&body->sum, data) != S3_OK))
+            && s3_checksum_update(&body->sum, data) != S3_OK)
+        || (body->stored_alg != S3_CHECKSUM_NONE
+            && s3_checksum_update(&body->stored, data) != S3_OK))
     {
         s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
         return NGX_ERROR;
@@ -328,6 +337,10 @@ ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s)
 
     if (body->alg != S3_CHECKSUM_NONE) {
         (void) s3_checksum_final(&body->sum, body->sum_digest);
+    }
+
+    if (body->stored_alg != S3_CHECKSUM_NONE) {
+        (void) s3_checksum_final(&body->stored, body->stored_digest);
     }
 
     if (body->has_sum

@@ -213,10 +213,11 @@ static ngx_int_t
 ngx_http_s3_get_part(ngx_http_s3_ctx_t *s, s3_str_t arg, s3_range_t *range,
     ngx_uint_t *parts)
 {
-    size_t     n, digest_len;
-    uint32_t   number;
-    uint64_t   first, size;
-    s3_str_t   table;
+    size_t           i, n, digest_len;
+    uint32_t         number;
+    uint64_t         first, size;
+    s3_str_t         table;
+    s3_meta_part_t   part;
 
     if (s3_parse_part_number(arg, &number, &s->fault) != S3_ERR_NONE) {
         return NGX_ERROR;
@@ -238,6 +239,16 @@ ngx_http_s3_get_part(ngx_http_s3_ctx_t *s, s3_str_t arg, s3_range_t *range,
         range->first = first;
         range->end = first + size;
         *parts = n;
+
+        for (i = 0; i < n; i++) {
+            if (s3_meta_part(table, i, &part) == S3_OK
+                && part.number == number)
+            {
+                s->part_digest = part.digest;
+                break;
+            }
+        }
+
         return NGX_OK;
     }
 
@@ -256,6 +267,7 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
     s3_str_t             mode;
     s3_entry_t          *e;
     ngx_uint_t           checksum;
+    s3_meta_checksum_t   sum;
     ngx_http_request_t  *r;
 
     r = s->r;
@@ -264,7 +276,25 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
     mode = ngx_http_s3_request_header(s, "x-amz-checksum-mode");
     checksum = mode.len == 7
                && ngx_strncasecmp((u_char *) mode.data, (u_char *) "ENABLED",
-                                  7) == 0
+                                  7) == 0;
+
+    /* of a range there is none, of a part its own */
+
+    if (checksum && s->part_digest.len
+        && s3_meta_find_checksum(s->object->record.meta, &sum) == S3_OK
+        && s3_checksum_info(sum.alg)->len == s->part_digest.len)
+    {
+        if (ngx_http_s3_set_checksum(s, sum.alg, s->part_digest.data, 0,
+                                     sum.type)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        checksum = 0;
+    }
+
+    checksum = checksum && s->part_digest.len == 0
                && range->end - range->first == e->size;
 
     if (ngx_http_s3_common_headers(s) != NGX_OK

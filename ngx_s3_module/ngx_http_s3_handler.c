@@ -71,6 +71,11 @@ ngx_http_s3_handler(ngx_http_request_t *r)
 {
     ngx_http_s3_ctx_t  *s;
 
+    if (r != r->main) {
+        /* it would read the body and sign for the target of its parent */
+        return NGX_HTTP_FORBIDDEN;
+    }
+
     s = ngx_http_s3_ctx_create(r);
     if (s == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

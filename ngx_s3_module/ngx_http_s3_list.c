@@ -141,7 +141,7 @@ ngx_http_s3_list_start(ngx_http_s3_ctx_t *s, ngx_http_s3_listing_t *op)
 
         s->list.after = head->start_after;
 
-        if (head->token.data == NULL) {
+        if (head->token.len == 0) {
             break;
         }
 

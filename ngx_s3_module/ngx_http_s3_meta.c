@@ -273,9 +273,9 @@ ngx_int_t
 ngx_http_s3_tags_from_request(ngx_http_s3_ctx_t *s)
 {
     u_char    *buf;
-    size_t     i, n;
+    size_t     i, k, n;
     s3_str_t   value;
-    s3_tag_t   tags[S3_TAGS_OBJECT];
+    s3_tag_t   tag, tags[S3_TAGS_OBJECT];
 
     value = ngx_http_s3_request_header(s, "x-amz-tagging");
 
@@ -291,6 +291,18 @@ ngx_http_s3_tags_from_request(ngx_http_s3_ctx_t *s)
 
     if (s3_tags_parse(value, buf, tags, &n, &s->fault) != S3_ERR_NONE) {
         return NGX_ERROR;
+    }
+
+    /* AWS answers the tags of a header in the order of their keys */
+
+    for (i = 1; i < n; i++) {
+        tag = tags[i];
+
+        for (k = i; k > 0 && s3_str_cmp(tags[k - 1].key, tag.key) > 0; k--) {
+            tags[k] = tags[k - 1];
+        }
+
+        tags[k] = tag;
     }
 
     for (i = 0; i < n; i++) {
@@ -385,11 +397,20 @@ ngx_http_s3_set_field(ngx_http_s3_ctx_t *s, ngx_http_s3_field_t *field,
     u_char              *p;
     ngx_http_request_t  *r;
 
-    if (field->type != S3_META_CONTENT_TYPE) {
-        return ngx_http_s3_set_header(s, field->name, value);
-    }
-
     r = s->r;
+
+    if (field->type != S3_META_CONTENT_TYPE) {
+        if (ngx_http_s3_set_header(s, field->name, value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (field->type == S3_META_CONTENT_ENCODING) {
+            /* or gzip would do it again */
+            r->headers_out.content_encoding = s->header;
+        }
+
+        return NGX_OK;
+    }
 
     p = ngx_pnalloc(r->pool, value.len + 1);
     if (p == NULL) {

@@ -91,6 +91,9 @@ typedef struct {
     s3_checksum_t              sum;           /* flexible checksum */
     s3_checksum_alg_t          alg;
     s3_checksum_alg_t          default_alg;   /* where the client names none */
+    s3_checksum_alg_t          stored_alg;    /* beside the client's */
+    s3_checksum_t              stored;
+    u_char                     stored_digest[S3_CHECKSUM_MAX];
 
     u_char                     want_md5[16];
     u_char                     want_sum[S3_CHECKSUM_MAX];
@@ -182,8 +185,11 @@ struct ngx_http_s3_ctx_s {
     void                     (*op_cleanup)(void *op);
 
     /* GET */
+    s3_str_t                   part_digest;   /* of partNumber */
     ngx_chain_t               *free;
     ngx_chain_t               *busy;
+
+    ngx_table_elt_t           *header;        /* set last */
 
     uint64_t                   bytes_sent;    /* of objects */
     ngx_uint_t                 attempts;

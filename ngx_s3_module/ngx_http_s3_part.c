@@ -1,6 +1,6 @@
 
 /*
- * UploadPart, UploadPartCopy, ListParts.
+ * UploadPart, UploadPartCopy.
  *
  * A part is a record of its own whose data is always in blobs: when the upload
  * completes, the object's record lists them and no byte is moved.
@@ -17,13 +17,6 @@ typedef struct {
 } ngx_http_s3_part_t;
 
 
-typedef struct {
-    s3_xml_list_t              list;
-    s3_list_head_t             head;
-    uint32_t                   last;
-} ngx_http_s3_parts_t;
-
-
 static ngx_int_t ngx_http_s3_part_number(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_part_checksum(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_part_found(ngx_http_s3_ctx_t *s);
@@ -36,12 +29,6 @@ static void ngx_http_s3_part_answer(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_part_withdrawn(s3_put_t *put);
 static void ngx_http_s3_part_copy_upload(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_part_copy_source(ngx_http_s3_ctx_t *s);
-static void ngx_http_s3_list_parts_found(ngx_http_s3_ctx_t *s);
-static int ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
-    const s3_entry_t *entry);
-static void ngx_http_s3_list_parts_done(s3_list_t *list);
-static void ngx_http_s3_list_parts_send(ngx_http_s3_ctx_t *s);
-static void ngx_http_s3_list_parts_cleanup(void *data);
 
 
 void
@@ -90,6 +77,7 @@ ngx_http_s3_part_found(ngx_http_s3_ctx_t *s)
     checksum = s->upload->entry.checksum;
 
     s->body.default_alg = checksum & 0xf;
+    s->body.stored_alg = checksum & 0xf;
     s->body.need_md5 = (s->conf->etag == NGX_HTTP_S3_ETAG_MD5);
 
     if (ngx_http_s3_body_init(s) != NGX_OK
@@ -117,8 +105,7 @@ ngx_http_s3_part_found(ngx_http_s3_ctx_t *s)
 
 /*
  * A part's checksum is of the upload's algorithm.  An upload without one takes
- * any, and keeps CRC64NVME as well as it can: not at all, when the part came
- * with another.
+ * any; what is kept then is CRC64NVME.
  */
 
 static ngx_int_t
@@ -156,7 +143,7 @@ ngx_http_s3_part_received(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_part_commit(ngx_http_s3_ctx_t *s)
 {
-    u_char              *key;
+    u_char              *key, tag[S3_UPLOAD_TAG_LEN];
     s3_put_t            *put;
     s3_str_t             digest;
     s3_loop_t           *loop;
@@ -176,10 +163,13 @@ ngx_http_s3_part_commit(ngx_http_s3_ctx_t *s)
         return;
     }
 
+    loop->random(loop, tag, S3_UPLOAD_TAG_LEN);
+
     put = ngx_http_s3_put_init(s);
 
     put->bucket = s->bucket->id + S3_SPACE_PARTS;
-    put->key = s3_upload_part_key(key, s->route.key, s->upload_id, op->number);
+    put->key = s3_upload_part_key(key, s->route.key, s->upload_id, op->number,
+                                  tag);
     put->writer = s->writer;
     put->entry.size = s->writer->size;
     put->entry.storage_class = s->upload->entry.storage_class;
@@ -191,8 +181,10 @@ ngx_http_s3_part_commit(ngx_http_s3_ctx_t *s)
         loop->random(loop, put->entry.etag, 16);
     }
 
-    digest = s3_str(s->body.sum_digest, s3_checksum_info(s->body.alg)->len);
-    put->entry.checksum = s->body.alg;
+    put->entry.checksum = s->upload->entry.checksum & 0xf;
+    digest = s3_str(s->body.stored_alg != S3_CHECKSUM_NONE
+                    ? s->body.stored_digest : s->body.sum_digest,
+                    s3_checksum_info(put->entry.checksum)->len);
 
     if (s3_upload_part_set(&put->entry, &s->writer->ref, digest) != S3_OK) {
         ngx_http_s3_error(s, S3_ERR_INTERNAL_ERROR);
@@ -410,167 +402,4 @@ ngx_http_s3_part_copy_source(ngx_http_s3_ctx_t *s)
 
     ngx_http_s3_pump(s, range->first, range->end - range->first,
                      ngx_http_s3_part_commit);
-}
-
-
-/* ListParts */
-
-void
-ngx_http_s3_list_parts(ngx_http_s3_ctx_t *s)
-{
-    ngx_http_s3_parts_t  *op;
-
-    op = ngx_pcalloc(s->pool, sizeof(ngx_http_s3_parts_t));
-    if (op == NULL) {
-        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
-        return;
-    }
-
-    if (s3_parse_limit(S3_LIMIT_MAX_PARTS, ngx_http_s3_arg(s, "max-parts"),
-                       &op->head.max, &s->fault)
-        != S3_ERR_NONE
-        || s3_parse_limit(S3_LIMIT_PART_NUMBER_MARKER,
-                          ngx_http_s3_arg(s, "part-number-marker"),
-                          &op->head.part_marker, &s->fault)
-           != S3_ERR_NONE)
-    {
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    s3_list_init(&op->list, 0, S3_XML_LIMIT);
-
-    s->op = op;
-    s->op_cleanup = ngx_http_s3_list_parts_cleanup;
-
-    ngx_http_s3_with_upload(s, 0, ngx_http_s3_list_parts_found);
-}
-
-
-static void
-ngx_http_s3_list_parts_cleanup(void *data)
-{
-    ngx_http_s3_parts_t *op = data;
-
-    s3_list_free(&op->list);
-}
-
-
-static void
-ngx_http_s3_list_parts_found(ngx_http_s3_ctx_t *s)
-{
-    u_char               *prefix, *after;
-    s3_list_t            *list;
-    ngx_http_s3_parts_t  *op;
-
-    op = s->op;
-    list = &s->list;
-
-    prefix = ngx_pnalloc(s->pool, S3_MAX_KEY);
-    after = ngx_pnalloc(s->pool, S3_MAX_KEY);
-
-    if (prefix == NULL || after == NULL) {
-        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
-        return;
-    }
-
-    list->store = s->store;
-    list->bucket = s->bucket->id + S3_SPACE_PARTS;
-    list->prefix = s3_upload_parts_prefix(prefix, s->route.key, s->upload_id);
-    list->after = s3_upload_part_key(after, s->route.key, s->upload_id,
-                                     ngx_min(op->head.part_marker, 65535));
-    list->max = op->head.max;
-    list->item = ngx_http_s3_list_parts_item;
-    list->done = ngx_http_s3_list_parts_done;
-    list->ctx = s;
-
-    ngx_http_s3_hold(s);
-    s3_store_list(list);
-}
-
-
-static int
-ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
-    const s3_entry_t *entry)
-{
-    ngx_http_s3_ctx_t *s = list->ctx;
-
-    u_char                etag[NGX_HTTP_S3_ETAG_LEN];
-    u_char                value[S3_CHECKSUM_VALUE_SIZE];
-    s3_ref_t              ref;
-    s3_str_t              digest;
-    s3_xml_part_t         part;
-    ngx_http_s3_parts_t  *op;
-
-    op = s->op;
-
-    if (entry == NULL || s3_upload_part_get(entry, &ref, &digest) != S3_OK) {
-        return S3_OK;
-    }
-
-    ngx_memzero(&part, sizeof(s3_xml_part_t));
-
-    part.number = s3_upload_part_number(key);
-    part.mtime = entry->mtime;
-    part.etag = ngx_http_s3_etag(entry, etag);
-    part.size = entry->size;
-
-    if (!(s->upload->entry.checksum & 0x80)
-        && digest.len == s3_checksum_info(entry->checksum & 0xf)->len)
-    {
-        part.checksum.alg = entry->checksum & 0xf;
-        part.checksum.value = s3_str(value,
-                                     s3_checksum_value(value, part.checksum.alg,
-                                                       digest.data, 0));
-    }
-
-    op->last = part.number;
-
-    s3_list_part(&op->list, &part);
-
-    return S3_OK;
-}
-
-
-static void
-ngx_http_s3_list_parts_done(s3_list_t *list)
-{
-    ngx_http_s3_resume(list->ctx, ngx_http_s3_list_parts_send);
-}
-
-
-static void
-ngx_http_s3_list_parts_send(ngx_http_s3_ctx_t *s)
-{
-    s3_xml_t              xml;
-    s3_list_head_t       *head;
-    ngx_http_s3_parts_t  *op;
-
-    op = s->op;
-    head = &op->head;
-
-    if (s->list.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->list.rc);
-        return;
-    }
-
-    head->bucket = s->route.bucket;
-    head->key = s->route.key;
-    head->upload_id = s->upload_id;
-    head->initiator = &s->conf->owner;
-    head->owner = &s->conf->owner;
-    head->storage_class = ngx_http_s3_class_name(
-                                             s->upload->entry.storage_class);
-    head->truncated = s->list.truncated;
-    head->next_part_marker = op->last;
-
-    if (!(s->upload->entry.checksum & 0x80)) {
-        head->checksum_alg = s->upload->entry.checksum & 0xf;
-        head->checksum_type = s->upload->entry.checksum >> 4;
-    }
-
-    s3_xml_init(&xml, S3_XML_LIMIT);
-    s3_list_parts(&xml, &op->list, head);
-
-    ngx_http_s3_send_xml(s, NGX_HTTP_OK, &xml);
 }

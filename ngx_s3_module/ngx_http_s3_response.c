@@ -57,6 +57,8 @@ ngx_http_s3_set_header(ngx_http_s3_ctx_t *s, const char *name, s3_str_t value)
     *p = '\0';
     ngx_s3_header_end(h);
 
+    s->header = h;
+
     return NGX_OK;
 }
 
@@ -95,7 +97,17 @@ ngx_http_s3_set_etag(ngx_http_s3_ctx_t *s, const s3_entry_t *e)
     buf[0] = '"';
     buf[1 + etag.len] = '"';
 
-    return ngx_http_s3_set_header(s, "ETag", s3_str(buf, etag.len + 2));
+    if (ngx_http_s3_set_header(s, "ETag", s3_str(buf, etag.len + 2))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* a filter that changes the body makes it weak, or takes it away */
+
+    s->r->headers_out.etag = s->header;
+
+    return NGX_OK;
 }
 
 

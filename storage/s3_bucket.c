@@ -264,6 +264,7 @@ s3_bucket_end(s3_bucket_work_t *w, int rc)
 
     free(w->meta);
     free(w->key);
+    free(w->last);
     free(w);
 
     op->done(op);
@@ -273,13 +274,22 @@ s3_bucket_end(s3_bucket_work_t *w, int rc)
 s3_bucket_work_t *
 s3_bucket_begin(s3_bucket_op_t *op)
 {
+    int rc;
     s3_bucket_work_t *w;
 
     op->bucket = NULL;
+    w = NULL;
+    rc = S3_EINVAL;
 
-    w = calloc(1, sizeof(s3_bucket_work_t));
+    /* what could be written and not be read any more */
+
+    if (op->n_tags <= S3_BUCKET_TAGS_MAX) {
+        w = calloc(1, sizeof(s3_bucket_work_t));
+        rc = S3_ENOMEM;
+    }
+
     if (w == NULL) {
-        op->rc = S3_ENOMEM;
+        op->rc = rc;
         op->done(op);
         return NULL;
     }
@@ -424,6 +434,8 @@ s3_bucket_write(s3_bucket_work_t *w, const s3_bucket_t *bucket,
 
     w->meta = s3_bucket_encode(bucket);
     if (w->meta == NULL) {
+        s3_bucket_release(w->bucket);
+        w->bucket = NULL;
         s3_bucket_end(w, S3_ENOMEM);
         return;
     }
@@ -436,8 +448,10 @@ s3_bucket_write(s3_bucket_work_t *w, const s3_bucket_t *bucket,
     put->key = w->op->name;
     put->entry.kind = S3_KIND_OBJECT;
     put->entry.mtime = bucket->created;
-    put->entry.extra_len = s3_min(bucket->region.len, S3_MAX_EXTRA);
-    memcpy(put->entry.extra, bucket->region.data, put->entry.extra_len);
+    put->entry.extra_len =
+        (uint8_t) (8 + s3_min(bucket->region.len, (size_t) S3_MAX_EXTRA - 8));
+    s3_put64(put->entry.extra, bucket->id);
+    memcpy(put->entry.extra + 8, bucket->region.data, put->entry.extra_len - 8);
     put->meta = s3_str(w->meta, strlen(w->meta));
     put->test = test;
     put->done = done;

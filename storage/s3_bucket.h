@@ -97,8 +97,23 @@ void s3_bucket_delete(s3_bucket_op_t *op);
 /* Replaces the tags (none: removes them). */
 void s3_bucket_set_tags(s3_bucket_op_t *op);
 
-/* The creation time and nothing more, from an entry of the list of buckets:
- * entries of S3_BUCKET_BUCKETS carry it as mtime.  The region is in extra. */
+/*
+ * What an entry of the list of buckets tells without its record: mtime is the
+ * time of creation, extra is the id (8 bytes, little-endian), then the region.
+ * S3_ECORRUPT: neither.
+ */
+static inline int
+s3_bucket_entry(const s3_entry_t *e, uint64_t *id, s3_str_t *region)
+{
+    if (e->extra_len < 8) {
+        return S3_ECORRUPT;
+    }
+
+    *id = s3_get64(e->extra);
+    *region = s3_str(e->extra + 8, e->extra_len - 8u);
+
+    return S3_OK;
+}
 
 #pragma GCC visibility pop
 

@@ -4,6 +4,7 @@
 
 
 static void s3_bucket_purge(s3_bucket_work_t *w);
+static void s3_bucket_close(s3_bucket_work_t *w);
 
 
 /*
@@ -40,6 +41,7 @@ s3_bucket_list(s3_bucket_work_t *w, unsigned space,
 
     list->store = w->op->buckets->store;
     list->bucket = w->bucket->id + space;
+    list->after = s3_str(w->key, w->key_len);
     list->max = 1;
     list->item = item;
     list->done = done;
@@ -86,7 +88,12 @@ s3_bucket_drop_record(s3_bucket_work_t *w)
 }
 
 
-/* What open multipart uploads left: parts first, then the uploads. */
+/*
+ * What open multipart uploads left: parts first, then the uploads, under the
+ * next generation, since this one is closed.  Each listing begins after the
+ * last key, not at the tombstones of all that went; a space is done when a
+ * whole pass found nothing.
+ */
 
 static int
 s3_bucket_purge_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
@@ -97,14 +104,14 @@ s3_bucket_purge_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
 
     w = list->ctx;
 
-    free(w->key);
-    w->key = malloc(key.len ? key.len : 1);
-    if (w->key == NULL) {
+    free(w->last);
+    w->last = malloc(key.len ? key.len : 1);
+    if (w->last == NULL) {
         return S3_ENOMEM;
     }
 
-    memcpy(w->key, key.data, key.len);
-    w->key_len = key.len;
+    memcpy(w->last, key.data, key.len);
+    w->last_len = key.len;
     w->found = 1;
 
     return S3_OK;
@@ -128,6 +135,25 @@ s3_bucket_purge_removed(s3_put_t *put)
 
 
 static void
+s3_bucket_purge_passed(s3_bucket_work_t *w)
+{
+    if (w->purged) {
+        w->purged = 0;
+        s3_bucket_purge(w);
+        return;
+    }
+
+    if (w->space == S3_SPACE_UPLOADS) {
+        s3_bucket_drop_record(w);
+        return;
+    }
+
+    w->space = S3_SPACE_UPLOADS;
+    s3_bucket_purge(w);
+}
+
+
+static void
 s3_bucket_purge_listed(s3_list_t *list)
 {
     s3_put_t *put;
@@ -140,23 +166,26 @@ s3_bucket_purge_listed(s3_list_t *list)
         return;
     }
 
-    if (!w->found) {
-        if (w->space == S3_SPACE_UPLOADS) {
-            s3_bucket_drop_record(w);
-            return;
-        }
+    free(w->key);
+    w->key = NULL;
+    w->key_len = 0;
 
-        w->space = S3_SPACE_UPLOADS;
-        s3_bucket_purge(w);
+    if (!w->found) {
+        s3_bucket_purge_passed(w);
         return;
     }
+
+    w->key = w->last;
+    w->key_len = w->last_len;
+    w->last = NULL;
+    w->purged = 1;
 
     put = &w->put;
     memset(put, 0, sizeof(s3_put_t));
 
     put->store = w->op->buckets->store;
     put->bucket = w->bucket->id + w->space;
-    put->generation = w->bucket->generation;
+    put->generation = w->bucket->generation + 1;
     put->key = s3_str(w->key, w->key_len);
     put->entry.kind = S3_KIND_TOMBSTONE;
     put->done = s3_bucket_purge_removed;
@@ -219,10 +248,18 @@ s3_bucket_delete_closed(s3_shut_t *shut)
         return;
     }
 
+    if (w->space != S3_SPACE_PARTS) {
+        w->space++;
+        s3_bucket_close(w);
+        return;
+    }
+
     s3_bucket_list(w, S3_SPACE_OBJECTS, s3_bucket_found,
                    s3_bucket_delete_listed);
 }
 
+
+/* Objects, uploads, parts: one after the other. */
 
 static void
 s3_bucket_close(s3_bucket_work_t *w)
@@ -233,7 +270,7 @@ s3_bucket_close(s3_bucket_work_t *w)
     memset(shut, 0, sizeof(s3_shut_t));
 
     shut->store = w->op->buckets->store;
-    shut->bucket = w->bucket->id;
+    shut->bucket = w->bucket->id + w->space;
     shut->generation = w->bucket->generation;
     shut->done = s3_bucket_delete_closed;
     shut->ctx = w;

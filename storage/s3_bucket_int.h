@@ -34,14 +34,18 @@ struct s3_bucket_work_s {
     char *meta;
     unsigned found : 1;
 
-    /* purge */
-    unsigned space;
+    unsigned space; /* being closed, or purged */
+
+    /* purge: the key that is removed, and the one that was listed */
     unsigned char *key;
     size_t key_len;
+    unsigned char *last;
+    size_t last_len;
+    unsigned purged : 1; /* this pass has removed something */
 };
 
 
-/* NULL: no memory, and op->done() was called. */
+/* NULL: op->done() was called. */
 s3_bucket_work_t *s3_bucket_begin(s3_bucket_op_t *op);
 
 /* Every operation ends here, exactly once; frees w. */

@@ -721,6 +721,7 @@ s3_ballot_start(s3_store_t *store, s3_payload_t *payload, uint32_t drives,
         item->vote.record = &item->record;
         item->vote.dead = ballot->n_dead ? ballot->dead : NULL;
         item->vote.n_dead = ballot->n_dead;
+        item->vote.pull = push == S3_BALLOT_PULL;
 
         ballot->refs++;
         ballot->waiting++;

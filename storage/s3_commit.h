@@ -165,6 +165,9 @@ s3_payload_record(s3_payload_t *payload, unsigned drive, s3_record_t *record);
 
 #define S3_BALLOT_DEAD 8
 
+#define S3_BALLOT_PUSH 1
+#define S3_BALLOT_PULL 2 /* a push whose version read_newest() has just given */
+
 typedef struct s3_ballot_s s3_ballot_t;
 
 typedef struct {
@@ -194,7 +197,7 @@ struct s3_ballot_s {
 };
 
 /*
- * VOTE to `drives`.  Ends when all have answered, when the version is dead by
+ * VOTE (or PUSH) to `drives`.  Ends when all have answered, when the version is dead by
  * the tally, when it is committed and the hedge delay is over, or when ten of
  * them are.  `before`: what is known already, or NULL.
  */

@@ -505,6 +505,8 @@ s3_put_read(s3_newest_t *nw)
         op->current = nw->entry;
     }
 
+    put->newest = op->current.version;
+
     if (put->test) {
         rc = put->test(put, live ? &op->current : NULL);
 
@@ -514,7 +516,9 @@ s3_put_read(s3_newest_t *nw)
         }
     }
 
-    if (put->entry.kind == S3_KIND_TOMBSTONE && !live && !nw->doubt) {
+    if (put->entry.kind == S3_KIND_TOMBSTONE && !op->conditional && !live
+        && !nw->doubt)
+    {
         s3_put_finish(op, S3_OK);
         return;
     }
@@ -674,6 +678,19 @@ s3_put_source(s3_put_op_t *op)
             && put->entry.kind != S3_KIND_TOMBSTONE))
     {
         return S3_EINVAL;
+    }
+
+    /* no entry that was copied brings another object's origin with it */
+
+    if (put->bucket >= S3_BUCKET_FIRST
+        && (put->bucket & 3) == S3_SPACE_OBJECTS)
+    {
+        put->entry.extra_len = 0;
+
+        if (put->origin) {
+            s3_put_version(put->entry.extra, put->origin);
+            put->entry.extra_len = S3_VERSION_SIZE;
+        }
     }
 
     if (put->entry.kind == S3_KIND_TOMBSTONE) {

@@ -60,6 +60,8 @@ typedef struct {
     const s3_record_t *record; /* entry.version = v, P_v, D_v, k_v, ... */
     const s3_version_t *dead;  /* versions known to be dead, may be NULL */
     unsigned n_dead;
+    unsigned pull : 1; /* PUSH, done for a drive that asked: below its floor,
+                        * too */
 
     s3_entry_t cause; /* NO, BUSY: the entry that caused it */
     uint64_t clock;   /* the drive's logical clock after this */

@@ -27,7 +27,7 @@
 
 #define S3_MAX_DRIVES 32
 #define S3_MAX_KEY 1200 /* an S3 key, a NUL, an upload id, a part number */
-#define S3_MAX_EXTRA 72 /* bytes beside the fixed ones that LIST shows */
+#define S3_MAX_EXTRA 96 /* bytes beside the fixed ones that LIST shows */
 #define S3_MAX_META (2 * 1024 * 1024)
 #define S3_MAX_REFS 10000
 
@@ -110,6 +110,19 @@ typedef struct {
 #define S3_ENTRY_FIXED 84
 
 size_t s3_entry_size(const s3_entry_t *e);
+
+/*
+ * Which write of a client's an object at a key is: its version, or, where the
+ * healer has written the object again as it was, the version that it had at
+ * first.  That is all that `extra` is used for in a bucket's objects.
+ */
+
+static inline s3_version_t
+s3_entry_origin(const s3_entry_t *e)
+{
+    return e->extra_len == S3_VERSION_SIZE ? s3_get_version(e->extra)
+                                           : e->version;
+}
 
 /* Writes s3_entry_size() bytes. */
 void s3_entry_encode(uint8_t *p, const s3_entry_t *e);

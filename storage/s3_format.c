@@ -59,9 +59,7 @@ s3_format_unhex(const json_t *value, uint8_t id[16])
     unsigned i, v;
     const char *s = json_string_value(value);
 
-    if (s == NULL || strlen(s) != 32
-        || strspn(s, "0123456789abcdef") != 32)
-    {
+    if (s == NULL || strlen(s) != 32 || strspn(s, "0123456789abcdef") != 32) {
         return S3_ECORRUPT;
     }
 
@@ -277,8 +275,9 @@ s3_format_read(const s3_format_conf_t *conf, unsigned i, s3_format_t *f)
         return S3_OK;
 
     case S3_EEXIST:
-        s3_format_say(conf, i, "the directory is not empty and holds no "
-                               "store; it is left alone");
+        s3_format_say(conf, i,
+                      "the directory is not empty and holds no "
+                      "store; it is left alone");
         return S3_EFOREIGN;
 
     case S3_EVERSION:
@@ -394,8 +393,9 @@ s3_format_create(const s3_format_conf_t *conf, s3_format_t *out,
 
     for (i = 0; i < conf->n; i++) {
         if (out[i].state == S3_FORMAT_MISSING) {
-            s3_format_say(conf, i, "is missing: a new store needs all of its "
-                                   "drives");
+            s3_format_say(conf, i,
+                          "is missing: a new store needs all of its "
+                          "drives");
             return S3_EUNAVAIL;
         }
     }

@@ -48,10 +48,10 @@ typedef struct {
 
 typedef struct {
     unsigned n;
-    s3_fs_t *const *fs; /* NULL: missing */
+    s3_fs_t *const *fs;       /* NULL: missing */
     const char *const *names; /* or NULL */
-    unsigned parity;    /* so many may be missing or new */
-    uint64_t created;   /* now, seconds */
+    unsigned parity;          /* so many may be missing or new */
+    uint64_t created;         /* now, seconds */
     void (*random)(void *ctx, void *buf, size_t len);
     void (*log)(void *ctx, int level, const char *message);
     void *ctx;
@@ -62,8 +62,7 @@ typedef struct {
  * each drive is now; *fresh: a new store was made.  S3_EFOREIGN, S3_EVERSION,
  * S3_ECORRUPT, S3_EUNAVAIL (too many missing), or what writing gave.
  */
-int s3_format_check(const s3_format_conf_t *conf, s3_format_t *out,
-                    int *fresh);
+int s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh);
 
 /* One drive alone.  load: S3_ENOENT: none there; S3_EEXIST: none, and the
  * directory is not empty. */

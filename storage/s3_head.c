@@ -95,6 +95,8 @@ s3_head_found(s3_newest_t *nw)
 {
     s3_head_op_t *op = nw->ctx;
 
+    op->head->newest = nw->rc == S3_OK ? nw->entry.version : s3_version_none;
+
     if (nw->rc != S3_OK || nw->entry.kind == S3_KIND_TOMBSTONE) {
         s3_head_finish(op, nw->rc == S3_OK ? S3_ENOENT : nw->rc);
         return;
@@ -143,6 +145,7 @@ s3_store_head(s3_head_t *head)
     s3_head_op_t *op;
 
     head->object = NULL;
+    head->newest = s3_version_none;
 
     op = calloc(1, sizeof(s3_head_op_t));
     if (op == NULL) {

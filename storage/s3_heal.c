@@ -46,6 +46,7 @@ struct s3_heal_s {
     s3_timer_t timer;
 
     unsigned drive; /* whose notes are being read */
+    uint8_t target; /* and of what drive they are: the keys' first byte */
     unsigned next;  /* item of the page */
     unsigned valid : 1;
     s3_scan_t scan;
@@ -401,6 +402,7 @@ s3_heal_scanned(s3_req_t *req)
     } else {
         s3_scan_release(scan);
         heal->drive++;
+        heal->target = 0;
         heal->from_len = 0;
     }
 
@@ -425,7 +427,7 @@ s3_heal_scan(s3_heal_t *heal)
         heal->valid = 0;
 
         if (heal->scan.n == 0 || heal->scan.end) {
-            heal->drive++;
+            heal->target++;
             heal->from_len = 0;
 
         } else {
@@ -438,10 +440,23 @@ s3_heal_scan(s3_heal_t *heal)
         s3_scan_release(&heal->scan);
     }
 
+    /* notes of a drive that is still away can wait unread */
+
     while (heal->drive < store->n
-           && !s3_drive_readable(store->conf.drives[heal->drive]))
+           && (heal->target >= store->n
+               || !s3_drive_readable(store->conf.drives[heal->drive])
+               || !s3_drive_writable(store->conf.drives[heal->target])))
     {
-        heal->drive++;
+        if (heal->target >= store->n
+            || !s3_drive_readable(store->conf.drives[heal->drive]))
+        {
+            heal->drive++;
+            heal->target = 0;
+
+        } else {
+            heal->target++;
+        }
+
         heal->from_len = 0;
     }
 
@@ -456,6 +471,7 @@ s3_heal_scan(s3_heal_t *heal)
     heal->scan.bucket = S3_BUCKET_NOTES;
     heal->scan.from = s3_str(heal->from, heal->from_len);
     heal->scan.after = heal->from_len != 0;
+    heal->scan.prefix = s3_str(&heal->target, 1);
     heal->scan.max = S3_HEAL_PAGE;
 
     heal->scanning = 1;
@@ -527,6 +543,7 @@ s3_heal_tick(s3_timer_t *timer)
         heal->passing = 1;
         heal->failed = 0;
         heal->drive = 0;
+        heal->target = 0;
         heal->from_len = 0;
     }
 

@@ -87,9 +87,9 @@ s3_tabset_t *s3_tabset_hold(s3_index_t *ix); /* the current one */
 void s3_tabset_release(s3_index_t *ix, s3_tabset_t *set);
 
 /* The memtables that complete `set`, newest first; *arena their numbers. */
-unsigned s3_index_memtables(s3_zone_t *z, unsigned drive, uint64_t generation,
-                            s3_memtable_t *tables[S3_ZONE_ARENAS],
-                            unsigned *arena);
+unsigned
+s3_index_memtables(s3_zone_t *z, unsigned drive, uint64_t generation,
+                   s3_memtable_t *tables[S3_ZONE_ARENAS], unsigned *arena);
 
 
 /*
@@ -117,17 +117,18 @@ struct s3_find_s {
     void *ctx;
 };
 
-int s3_find_start(s3_find_t *find, s3_index_t *ix, uint64_t bucket,
-                  s3_str_t key);
+int
+s3_find_start(s3_find_t *find, s3_index_t *ix, uint64_t bucket, s3_str_t key);
 void s3_find_end(s3_find_t *find);
 
 
 typedef struct {
-    s3_entry_t e;      /* what is durable; else what is not */
-    uint8_t durable;   /* e is */
-    uint8_t failed;    /* somewhere a write of this version has failed */
-    uint8_t memory;    /* e comes from a memtable */
-    uint8_t active;    /* ... the active one */
+    s3_entry_t e;    /* what is durable; else what is not */
+    uint8_t durable; /* e is */
+    uint8_t failed;  /* somewhere a write of this version has failed */
+    uint8_t memory;  /* e comes from a memtable */
+    uint8_t active;  /* ... the active one */
+    uint8_t sure;    /* that it is confirmed will be known after a crash */
     s3_memnode_t *pending; /* one that is pending, or NULL */
     uint64_t pending_seq;  /* of its arena */
     unsigned pending_arena;
@@ -145,9 +146,9 @@ void s3_view_done(s3_view_t *v);
 
 /* Memtables and what the find has; S3_OK, S3_ENOMEM, S3_ECORRUPT.  find NULL:
  * memtables alone, all that are not flushed at `generation`. */
-int s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive,
-                 const s3_find_t *find, uint64_t generation, uint64_t bucket,
-                 s3_str_t key);
+int
+s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
+             uint64_t generation, uint64_t bucket, s3_str_t key);
 
 /* Adds what is durable; the newest addition first.  NULL: S3_ENOMEM. */
 s3_item_state_t *s3_view_durable(s3_view_t *v, const s3_entry_t *e);
@@ -156,6 +157,10 @@ s3_item_state_t *s3_view_version(s3_view_t *v, const s3_version_t *version);
 
 /* The newest durable confirmed record, or NULL. */
 s3_item_state_t *s3_view_confirmed(s3_view_t *v);
+
+/* The newest one that is confirmed for certain, even after a crash: what is
+ * older is dropped for good. */
+s3_item_state_t *s3_view_dropper(s3_view_t *v);
 
 static inline int
 s3_entry_is_record(const s3_entry_t *e)

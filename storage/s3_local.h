@@ -76,9 +76,10 @@ void s3_local_tick(s3_local_t *l);
 /* No more background work. */
 void s3_local_quiesce(s3_local_t *l);
 
-/* A drive that was missing is in the zone now: take it up.  Blocking as create;
- * S3_EEXIST: has been taken up. */
-int s3_local_arrive(s3_local_t *l, s3_fs_t *fs);
+/* A drive that was missing is in the zone now: take it up, in a task.  S3_OK:
+ * done() will be called; S3_EEXIST: has been taken up; S3_EBUSY: at it. */
+int s3_local_arrive(s3_local_t *l, s3_fs_t *fs, void (*done)(void *ctx, int rc),
+                    void *ctx);
 
 #pragma GCC visibility pop
 

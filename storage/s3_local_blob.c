@@ -10,20 +10,20 @@
 
 /* Passed on where the drive takes part. */
 
-#define S3_BLOB_PASS(name, type, call, allowed)            \
-    void name(s3_drive_t *d, type *req)                    \
-    {                                                      \
-        s3_local_t *l = d->impl;                           \
-        int rc = (allowed);                                \
-                                                           \
-        if (rc != S3_OK) {                                 \
-            req->req.rc = rc;                              \
-            req->req.answer = S3_ANSWER_NONE;              \
-            req->req.done(&req->req);                      \
-            return;                                        \
-        }                                                  \
-                                                           \
-        call(l->blobs, req);                               \
+#define S3_BLOB_PASS(name, type, call, allowed) \
+    void name(s3_drive_t *d, type *req)         \
+    {                                           \
+        s3_local_t *l = d->impl;                \
+        int rc = (allowed);                     \
+                                                \
+        if (rc != S3_OK) {                      \
+            req->req.rc = rc;                   \
+            req->req.answer = S3_ANSWER_NONE;   \
+            req->req.done(&req->req);           \
+            return;                             \
+        }                                       \
+                                                \
+        call(l->blobs, req);                    \
     }
 
 
@@ -39,8 +39,7 @@ S3_BLOB_PASS(s3_local_blob_finish, s3_blob_req_t, s3_blobs_finish,
              l->blobs ? S3_OK : S3_EUNAVAIL)
 S3_BLOB_PASS(s3_local_blob_abort, s3_blob_req_t, s3_blobs_abort,
              l->blobs ? S3_OK : S3_EUNAVAIL)
-S3_BLOB_PASS(s3_local_blob_read, s3_unit_t, s3_blobs_read,
-             s3_local_may_read(l))
+S3_BLOB_PASS(s3_local_blob_read, s3_unit_t, s3_blobs_read, s3_local_may_read(l))
 
 
 void
@@ -246,8 +245,8 @@ s3_keep_start(s3_local_t *l, s3_req_t *req, uint64_t bucket,
             memcpy(k->key + prefix_len, key.data, key.len);
         }
 
-        op = s3_op_create(l, bucket, s3_str(k->key, k->key_len),
-                          s3_keep_decide, s3_keep_finish, k);
+        op = s3_op_create(l, bucket, s3_str(k->key, k->key_len), s3_keep_decide,
+                          s3_keep_finish, k);
     }
 
     if (op == NULL) {

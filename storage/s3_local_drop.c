@@ -282,8 +282,7 @@ s3_drop_older(s3_op_t *op, s3_view_t *view, unsigned i)
         if (x->e.flags & S3_F_CONFIRMED) {
 
             if (!keep && x->e.kind == S3_KIND_OBJECT
-                && x->e.layout == S3_LAYOUT_BLOBS)
-            {
+                && x->e.layout == S3_LAYOUT_BLOBS) {
                 op->cause = x->e;
                 op->aux = 1;
             }
@@ -296,12 +295,47 @@ s3_drop_older(s3_op_t *op, s3_view_t *view, unsigned i)
 }
 
 
+/* The CONFIRM of v is durable: its nodes may be relied on. */
+
+static void
+s3_drop_sure(s3_op_t *op)
+{
+    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_entry_t e;
+    s3_local_t *l = op->l;
+    s3_memnode_t *node;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+
+    n = s3_index_memtables(l->zone, l->index, op->find.set->generation, tables,
+                           arenas);
+
+    for (i = 0; i < n; i++) {
+        node = s3_memtable_seek(tables[i], op->bucket, op->key);
+
+        while (node && node->bucket == op->bucket
+               && s3_str_eq(s3_memnode_key(node), op->key))
+        {
+            if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+                && s3_version_cmp(&e.version, &op->version) == 0
+                && e.flags & S3_F_CONFIRMED)
+            {
+                s3_memnode_flag(node, S3_MEM_SURE);
+            }
+
+            node = s3_memtable_next(tables[i], node);
+        }
+    }
+}
+
+
 static int
 s3_drop_decide(s3_op_t *op)
 {
     int rc;
     s3_view_t view;
     s3_item_state_t *x;
+
+    s3_drop_sure(op);
 
     s3_view_init(&view);
     rc = s3_view_load(&view, op->l->zone, op->l->index, &op->find, 0,
@@ -314,8 +348,7 @@ s3_drop_decide(s3_op_t *op)
 
     } else {
         if (x && x->durable && s3_entry_is_record(&x->e)
-            && x->e.flags & S3_F_CONFIRMED)
-        {
+            && x->e.flags & S3_F_CONFIRMED) {
             s3_drop_older(op, &view, (unsigned) (x - view.items));
         }
 

@@ -38,7 +38,7 @@ typedef struct s3_maintain_s s3_maintain_t;
 struct s3_op_s {
     s3_op_t *next;
     s3_local_t *l;
-    int (*decide)(s3_op_t *op); /* under the lock */
+    int (*decide)(s3_op_t *op); /* under the lock, or `shared` */
     void (*finish)(s3_op_t *op);
     void *req; /* the request's structure */
     uint64_t bucket;
@@ -53,12 +53,12 @@ struct s3_op_s {
     unsigned arena;
     uint64_t arena_seq;
 
-    unsigned writes;      /* not durable yet */
-    unsigned memory : 1;  /* needs no tables (find is not run) */
-    unsigned check : 1;   /* look whether the bucket is closed */
+    unsigned writes;     /* not durable yet */
+    unsigned check : 1;  /* look whether the bucket is closed */
+    unsigned shared : 1; /* changes nothing: takes no lock */
     unsigned decided : 1;
-    unsigned blobs : 1;   /* their presence was checked */
-    unsigned phase : 2;   /* finds done */
+    unsigned blobs : 1;     /* their presence was checked */
+    unsigned phase : 2;     /* finds done */
     unsigned tombstone : 1; /* allowed while the drive is full */
 
     int rc;
@@ -76,8 +76,8 @@ struct s3_write_s {
     s3_log_waiter_t waiter;
     s3_write_t *next;
     s3_local_t *l;
-    s3_op_t *op;         /* or NULL */
-    s3_memnode_t *node;  /* or NULL */
+    s3_op_t *op;                         /* or NULL */
+    s3_memnode_t *node;                  /* or NULL */
     void (*done)(s3_write_t *w, int rc); /* or NULL */
     void *ctx;
     s3_log_place_t place;
@@ -162,7 +162,15 @@ struct s3_local_s {
     unsigned log_full : 1; /* what stalled did so for the log */
     unsigned quiet : 1;
     unsigned dead : 1; /* being destroyed */
-    uint32_t arrival; /* of the drive, for which files are open here */
+    uint32_t arrival;  /* of the drive, for which files are open here */
+    unsigned missed;   /* ticks without it */
+    uint32_t opening;  /* the arrival that is being opened */
+
+    s3_task_t open_task;
+    unsigned open_set : 1;
+    int open_rc;
+    void (*open_done)(void *ctx, int rc); /* or NULL */
+    void *open_ctx;
 
     s3_confirm_t *confirms;
     s3_confirm_t **confirms_last;
@@ -187,22 +195,22 @@ struct s3_local_s {
 };
 
 
-/* s3_local.c */
+/* s3_local.c, s3_local_op.c, s3_local_log.c */
 
 void s3_local_lock(s3_local_t *l);
 void s3_local_unlock(s3_local_t *l); /* the last one encodes what is reserved */
 
-s3_op_t *s3_op_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                      int (*decide)(s3_op_t *), void (*finish)(s3_op_t *),
-                      void *req);
+s3_op_t *
+s3_op_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
+             int (*decide)(s3_op_t *), void (*finish)(s3_op_t *), void *req);
 void s3_op_run(s3_op_t *op);
 void s3_op_free(s3_op_t *op);
 
 /* What a request that writes gets to hear, or S3_OK. */
 int s3_local_may_write(s3_local_t *l, int essential);
 int s3_local_may_read(s3_local_t *l);
-void s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why,
-                   int rc);
+void
+s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc);
 
 /*
  * A record into the log, its entry into the memtable; under the lock.  The
@@ -232,8 +240,9 @@ void s3_local_wake(s3_local_t *l);
 void s3_record_of(s3_record_t *r, uint64_t bucket, s3_str_t key,
                   const s3_version_t *version, s3_kind_t kind);
 
-/* live bytes of a segment; takes the lock itself */
-void s3_local_dead_bytes(s3_local_t *l, uint32_t segment, uint32_t bytes);
+void s3_local_init_waits(s3_local_t *l);
+
+extern const s3_log_hooks_t s3_local_log_hooks;
 
 /* s3_local_vote.c */
 void s3_local_vote(s3_drive_t *d, s3_vote_t *vote);
@@ -292,6 +301,7 @@ s3_maintain_t *s3_maintain_create(s3_local_t *l);
 void s3_maintain_destroy(s3_maintain_t *m);
 int s3_maintain_busy(const s3_maintain_t *m);
 void s3_maintain_tick(s3_maintain_t *m);
+void s3_maintain_quiesce(s3_maintain_t *m);
 
 #pragma GCC visibility pop
 

@@ -182,9 +182,7 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
 
         e[n++] = m->entries[i];
 
-        if (s3_entry_is_record(&e[n - 1])
-            && e[n - 1].flags & S3_F_CONFIRMED)
-        {
+        if (s3_entry_is_record(&e[n - 1]) && e[n - 1].flags & S3_F_CONFIRMED) {
             break;
         }
     }
@@ -357,8 +355,8 @@ s3_list_sources(s3_listing_t *li)
     s3_memtable_t *mem[S3_ZONE_ARENAS];
 
     n = 0;
-    li->n_memory = s3_index_memtables(l->zone, l->index, li->set->generation,
-                                      mem, arenas);
+    li->n_memory =
+        s3_index_memtables(l->zone, l->index, li->set->generation, mem, arenas);
 
     for (i = 0; i < li->n_memory; i++) {
         s3_memsource_init(&li->memory[i], mem[i]);

@@ -85,16 +85,15 @@ s3_mark_known(s3_op_t *op, s3_view_t *view)
         }
 
         mark->entry = x->e;
-        mark->confirmed = s3_entry_is_record(&x->e)
-                          && (x->e.flags & S3_F_CONFIRMED) != 0;
+        mark->confirmed =
+            s3_entry_is_record(&x->e) && (x->e.flags & S3_F_CONFIRMED) != 0;
 
         return s3_op_answer(op, S3_OK,
                             s3_entry_is_record(&x->e) ? S3_ANSWER_YES
                                                       : S3_ANSWER_NO);
     }
 
-    if (!mark->newer_confirmed
-        && s3_version_cmp(&op->version, &zd->floor) > 0)
+    if (!mark->newer_confirmed && s3_version_cmp(&op->version, &zd->floor) > 0)
     {
         return 0;
     }
@@ -275,8 +274,7 @@ s3_confirm_active(s3_op_t *op, uint8_t flags)
     n = s3_memtable_seek(m, op->bucket, op->key);
 
     while (n && n->bucket == op->bucket
-           && s3_str_eq(s3_memnode_key(n), op->key))
-    {
+           && s3_str_eq(s3_memnode_key(n), op->key)) {
         if (s3_memnode_entry(n, &e) == S3_OK && s3_entry_is_record(&e)
             && s3_version_cmp(&e.version, &op->version) == 0
             && s3_memnode_state(n) != S3_MEM_REMOVED)
@@ -318,8 +316,7 @@ s3_confirm_decide(s3_op_t *op)
     mark->newer_confirmed =
         nc && s3_version_cmp(&nc->e.version, &op->version) > 0;
 
-    if (x == NULL || (!x->durable && !x->pending)
-        || !s3_entry_is_record(&x->e))
+    if (x == NULL || (!x->durable && !x->pending) || !s3_entry_is_record(&x->e))
     {
         /* a DEAD or FENCE here contradicts nothing: it lacks the record */
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_NOT_HELD);

@@ -316,6 +316,7 @@ s3_local_read(s3_drive_t *d, s3_lookup_t *lookup)
         return;
     }
 
+    op->shared = 1;
     s3_op_run(op);
 }
 
@@ -431,8 +432,7 @@ s3_fetch_decide(s3_op_t *op)
 
         } else {
             if (f->tries && x->e.segment == f->at.segment
-                && x->e.offset == f->at.offset)
-            {
+                && x->e.offset == f->at.offset) {
                 f->tries = S3_FETCH_TRIES; /* damaged, not moved */
             }
 
@@ -476,6 +476,7 @@ s3_fetch_find(s3_fetching_t *f)
     }
 
     op->version = f->fetch->version;
+    op->shared = 1;
     s3_op_run(op);
 }
 

@@ -113,8 +113,7 @@ s3_vote_blobs_run(s3_task_t *task)
     for (i = 0; i < n; i++) {
 
         if (s3_ref_decode(vote->record->refs.data + i * S3_REF_SIZE, &ref)
-            != S3_OK)
-        {
+            != S3_OK) {
             op->aux = S3_EINVAL;
             return;
         }
@@ -184,8 +183,7 @@ s3_vote_insert(s3_op_t *op, uint8_t flags)
 
     s3_zone_count(&l->zd->votes);
 
-    return s3_op_append_rc(op, s3_local_append(l, op, &r, NULL),
-                           S3_ANSWER_YES);
+    return s3_op_append_rc(op, s3_local_append(l, op, &r, NULL), S3_ANSWER_YES);
 }
 
 
@@ -223,9 +221,7 @@ s3_vote_condition(s3_op_t *op, s3_view_t *view, int *decided)
         return s3_vote_because(op, S3_ANSWER_BUSY, x);
     }
 
-    if (!s3_version_is_none(e)
-        && s3_version_cmp(e, &op->l->zd->floor) < 0)
-    {
+    if (!s3_version_is_none(e) && s3_version_cmp(e, &op->l->zd->floor) < 0) {
         x = s3_view_version(view, e);
 
         if (x == NULL || !x->durable) {
@@ -395,7 +391,7 @@ s3_push_decide(s3_op_t *op)
     } else if (nc && s3_version_cmp(&op->version, &nc->e.version) < 0) {
         rc = s3_vote_because(op, S3_ANSWER_GONE, nc);
 
-    } else if (x == NULL
+    } else if (x == NULL && !((s3_vote_t *) op->req)->pull
                && s3_version_cmp(&op->version, &l->zd->floor) <= 0)
     {
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_GONE);
@@ -404,8 +400,7 @@ s3_push_decide(s3_op_t *op)
         rc = s3_vote_insert(op, S3_F_CONFIRMED | S3_F_PUSHED);
 
         if (rc == S3_OP_ANSWERED && op->rc == S3_OK
-            && op->answer == S3_ANSWER_YES)
-        {
+            && op->answer == S3_ANSWER_YES) {
             s3_local_queue_drop(l, op->bucket, op->key, &op->version);
         }
     }

@@ -554,6 +554,19 @@ s3_maintain_merge_run(s3_task_t *task)
 }
 
 
+/* Nobody ticks any more: the new file goes with the next start. */
+
+void
+s3_maintain_quiesce(s3_maintain_t *m)
+{
+    if (m->merged) {
+        m->merged = 0;
+        m->merging = 0;
+        s3_merge_release(m);
+    }
+}
+
+
 static void
 s3_maintain_merge_done(s3_task_t *task)
 {
@@ -562,10 +575,7 @@ s3_maintain_merge_done(s3_task_t *task)
     m->merged = 1; /* the tick goes on */
 
     if (m->l->quiet) {
-        /* nobody ticks any more: the file goes with the next start */
-        m->merged = 0;
-        m->merging = 0;
-        s3_merge_release(m);
+        s3_maintain_quiesce(m);
     }
 }
 
@@ -673,7 +683,8 @@ s3_maintain_tick(s3_maintain_t *m)
     uint64_t now;
     s3_local_t *l = m->l;
 
-    if (m->busy || l->quiet || l->dead) {
+    /* on the way out only what somebody waits for */
+    if (m->busy || l->dead || (l->quiet && l->stalled == NULL)) {
         return;
     }
 
@@ -692,16 +703,16 @@ s3_maintain_tick(s3_maintain_t *m)
         return;
     }
 
+    if (s3_maintain_flush(m) || l->quiet) {
+        return;
+    }
+
     if (m->merged) {
         s3_maintain_merged(m);
         return;
     }
 
     s3_maintain_merge(m);
-
-    if (s3_maintain_flush(m)) {
-        return;
-    }
 
     if (m->save) {
         s3_maintain_begin(m);

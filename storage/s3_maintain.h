@@ -58,12 +58,12 @@ void s3_forgotten_free(s3_forgotten_t *f);
 /* The MANIFEST as the zone has it, with `arena` (or -1) as if it were in a
  * table; tables are left to the caller.  Under the lock.  EMPTY segments are
  * left out, and marked: saved, they are FREE. */
-int s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena,
-                         s3_manifest_t *m);
+int
+s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena, s3_manifest_t *m);
 void s3_maintain_saved(s3_zone_t *z, unsigned drive, int arena);
 
-int s3_manifest_add_tables(s3_manifest_t *m, const s3_ztable_t *tables,
-                           unsigned n);
+int
+s3_manifest_add_tables(s3_manifest_t *m, const s3_ztable_t *tables, unsigned n);
 
 
 struct s3_maintain_s {

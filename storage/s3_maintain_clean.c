@@ -246,7 +246,7 @@ s3_clean_blobs(s3_op_t *op, s3_view_t *view, s3_clean_job_t *job)
         return;
     }
 
-    nc = s3_view_confirmed(view);
+    nc = s3_view_dropper(view);
     x = s3_view_version(view, &item->version);
     job->from = s3_version_none;
 
@@ -289,7 +289,7 @@ s3_clean_is_live(s3_view_t *view, const s3_item_state_t *x,
         return x == &view->items[0];
     }
 
-    nc = s3_view_confirmed(view);
+    nc = s3_view_dropper(view);
 
     return nc == NULL || s3_version_cmp(&x->e.version, &nc->e.version) >= 0
            || x->e.flags & S3_F_TIED;
@@ -477,7 +477,7 @@ s3_clean_go(s3_cleaning_t *c)
         c->rc = S3_AGAIN;
     }
 
-    for ( ;; ) {
+    for (;;) {
 
         while (c->at && c->jobs < S3_CLEAN_JOBS && c->rc == S3_OK) {
             job = calloc(1, sizeof(*job));

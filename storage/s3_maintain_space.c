@@ -9,17 +9,15 @@
 #define S3_LOOK_MS 1000
 #define S3_LOOK_FULL_MS 200
 #define S3_SPACE_MS 5000
-#define S3_KEEP_FREE 4     /* segments ready to be used again */
-#define S3_UNCOVERED 16    /* segments' worth of log that no table covers */
+#define S3_KEEP_FREE 4  /* segments ready to be used again */
+#define S3_UNCOVERED 16 /* segments' worth of log that no table covers */
 #define S3_RESERVE_MAX (1024ULL * 1024 * 1024)
 
 
 typedef struct {
     uint64_t uncovered;
-    uint64_t log_bytes;
     unsigned empty;
     unsigned free;
-    uint32_t spare; /* one that is free */
     s3_zseg_t *garbage;
     s3_zseg_t *best; /* to be cleaned */
     double best_share;
@@ -119,8 +117,7 @@ s3_space_done(s3_task_t *task)
         {
             __atomic_store_n(&d->state, S3_DRIVE_FULL, __ATOMIC_RELEASE);
             l->loop->log(l->loop, S3_LOG_WARN,
-                         "drive %u: full, deletions are still taken",
-                         l->index);
+                         "drive %u: full, deletions are still taken", l->index);
 
         } else if (m->bytes_free > reserve + reserve / 2
                    && s3_zone_state(d) == S3_DRIVE_FULL)
@@ -178,8 +175,7 @@ s3_recount_run(s3_task_t *task)
 
             for (j = 0; j < S3_ZONE_PROBE; j++) {
                 if (m->counted_ids[(e->segment + j) % z->max_segments]
-                    == e->segment)
-                {
+                    == e->segment) {
                     m->counted[(e->segment + j) % z->max_segments] += e->length;
                     break;
                 }
@@ -214,11 +210,10 @@ s3_recount_done(s3_task_t *task)
             s = &s3_zone_segments(l->zone, l->index)[i];
 
             if (s->id && s->id == m->counted_ids[i]
-                && s->state == S3_SEG_SEALED)
-            {
-                s->live = m->counted[i]
-                          + (s->end > s->replay_from ? s->end - s->replay_from
-                                                     : 0);
+                && s->state == S3_SEG_SEALED) {
+                s->live =
+                    m->counted[i]
+                    + (s->end > s->replay_from ? s->end - s->replay_from : 0);
             }
         }
 
@@ -291,7 +286,13 @@ s3_look_segments(s3_maintain_t *m, s3_looked_t *k)
 
         case S3_SEG_OPEN:
         case S3_SEG_SEALED:
-            k->log_bytes += s->size;
+            if (s->state == S3_SEG_SEALED && s->end == S3_SEGMENT_START
+                && !(s->flags & S3_ZSEG_NOCLEAN))
+            {
+                s->state = S3_SEG_EMPTY; /* never written to */
+                k->empty++;
+                break;
+            }
 
             if (s->end > s->replay_from) {
                 k->uncovered += s->end - s->replay_from;
@@ -366,8 +367,8 @@ s3_maintain_look(s3_maintain_t *m, uint64_t now)
         return;
     }
 
-    every = s3_zone_state(l->zd) == S3_DRIVE_FULL ? S3_LOOK_FULL_MS
-                                                  : S3_LOOK_MS;
+    every =
+        s3_zone_state(l->zd) == S3_DRIVE_FULL ? S3_LOOK_FULL_MS : S3_LOOK_MS;
 
     if (now - m->looked < every) {
         return;

@@ -52,7 +52,8 @@ s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e)
         return S3_ECORRUPT;
     }
 
-    e->flags |= __atomic_load_n(&n->flags, __ATOMIC_ACQUIRE);
+    e->flags |=
+        (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE) & ~S3_MEM_SURE);
 
     return S3_OK;
 }
@@ -65,8 +66,8 @@ s3_memtable_reset(void *arena, size_t size)
 
     memset(m, 0, sizeof(*m));
     m->size = (uint32_t) (size / S3_MEMTABLE_UNIT);
-    m->used = s3_align(sizeof(*m), (size_t) S3_MEMTABLE_UNIT)
-              / S3_MEMTABLE_UNIT;
+    m->used =
+        s3_align(sizeof(*m), (size_t) S3_MEMTABLE_UNIT) / S3_MEMTABLE_UNIT;
     m->random = 0x9e3779b97f4a7c15ULL;
     m->height = 1;
 }
@@ -307,7 +308,8 @@ s3_memsource_settle(s3_memsource_t *src, const s3_memnode_t *n, int same)
                        && s3_str_eq(s3_memnode_key(was), src->source.key);
 
     memcpy(src->raw, s3_memnode_raw(n), n->entry_len);
-    src->raw[S3_ENTRY_FLAGS_AT] |= __atomic_load_n(&n->flags, __ATOMIC_ACQUIRE);
+    src->raw[S3_ENTRY_FLAGS_AT] |=
+        (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE) & ~S3_MEM_SURE);
     src->source.raw = src->raw;
     src->source.raw_len = n->entry_len;
 

@@ -17,7 +17,7 @@
  *                 │                        drive or not; known at restart
  *                 └───► REMOVED            its process died, it never was
  *                                          durable
- *   flags   S3_F_CONFIRMED may be set later
+ *   flags   S3_F_CONFIRMED may be set later; S3_MEM_SURE: that is durable, too
  *
  * A pending node is seen by the next vote, by no reader.  An insert costs
  * about a microsecond; NULL (no room) tells the caller to freeze the table.
@@ -42,6 +42,9 @@ typedef enum {
     S3_MEM_FAILED = 3,
     S3_MEM_REMOVED = 4
 } s3_mem_state_t;
+
+/* Beside S3_F_...; never leaves the memtable. */
+#define S3_MEM_SURE 0x80
 
 typedef struct s3_memtable_s s3_memtable_t; /* lies at the arena's base */
 
@@ -68,10 +71,10 @@ uint32_t s3_memtable_count(const s3_memtable_t *m);
 size_t s3_memtable_used(const s3_memtable_t *m);
 
 /* NULL: no room. */
-s3_memnode_t *s3_memtable_insert(s3_memtable_t *m, uint64_t bucket,
-                                 s3_str_t key, const s3_entry_t *e,
-                                 s3_mem_state_t state, unsigned owner,
-                                 uint32_t incarnation);
+s3_memnode_t *
+s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
+                   const s3_entry_t *e, s3_mem_state_t state, unsigned owner,
+                   uint32_t incarnation);
 
 /* The first node at (bucket, key) or after it, NULL: none. */
 s3_memnode_t *

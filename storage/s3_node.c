@@ -73,8 +73,8 @@ s3_node_check_conf(const s3_node_conf_t *conf)
         return S3_EINVAL;
     }
 
-    if (size && (size % S3_SECTOR || size < S3_SEGMENT_MIN
-                 || size > S3_SEGMENT_MAX))
+    if (size
+        && (size % S3_SECTOR || size < S3_SEGMENT_MIN || size > S3_SEGMENT_MAX))
     {
         return S3_EINVAL;
     }
@@ -162,7 +162,7 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
     memcpy(d->id, f->drive, 16);
     d->known = 1;
     d->refilling = f->state == S3_FORMAT_REFILL;
-    d->state = r.readonly || f->readonly         ? S3_DRIVE_READONLY
+    d->state = r.readonly || f->readonly      ? S3_DRIVE_READONLY
                : f->state == S3_FORMAT_REFILL ? S3_DRIVE_REFILLING
                                               : S3_DRIVE_OK;
 
@@ -201,8 +201,9 @@ s3_node_recover(const s3_node_conf_t *conf)
 
     rc = s3_node_check_conf(conf);
     if (rc != S3_OK) {
-        s3_node_say(conf, S3_LOG_ERR, "the shared zone is too small, or the "
-                                      "size of segments is out of range");
+        s3_node_say(conf, S3_LOG_ERR,
+                    "the shared zone is too small, or the "
+                    "size of segments is out of range");
         return rc;
     }
 
@@ -298,8 +299,7 @@ s3_node_look(s3_node_t *node)
     for (slot = 0; slot < S3_ZONE_PROCS; slot++) {
 
         if (!s3_zone_proc_settle(node->zone, slot, node->slot, node->alive,
-                                 node->ctx))
-        {
+                                 node->ctx)) {
             continue;
         }
 
@@ -315,8 +315,8 @@ s3_node_look(s3_node_t *node)
         node->settling++;
 
         for (i = 0; i < node->n; i++) {
-            s3_local_settle(node->locals[i], slot, incarnation,
-                            s3_node_settled, st);
+            s3_local_settle(node->locals[i], slot, incarnation, s3_node_settled,
+                            st);
         }
 
         s3_node_settled(st);
@@ -401,8 +401,8 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
     lc.loop = loop;
     lc.zone = z;
     lc.slot = node->slot;
-    lc.segment_size = conf->segment_size ? (uint32_t) conf->segment_size
-                                         : S3_SEGMENT_SIZE;
+    lc.segment_size =
+        conf->segment_size ? (uint32_t) conf->segment_size : S3_SEGMENT_SIZE;
 
     for (i = 0; i < conf->n; i++) {
         lc.fs = conf->fs[i];
@@ -597,12 +597,26 @@ s3_node_return_run(s3_task_t *task)
     r->log = s3_node_return_log;
 
     if (rt->format.state == S3_FORMAT_REFILL) {
-        r->floor =
-            (s3_version_t){rt->format.created * 1000000, UINT64_MAX, UINT32_MAX};
+        r->floor = (s3_version_t){rt->format.created * 1000000, UINT64_MAX,
+                                  UINT32_MAX};
         s3_zone_saw(z, r->floor.time);
     }
 
     rt->rc = s3_recover_drive(r);
+}
+
+
+static void
+s3_node_arrived(void *ctx, int rc)
+{
+    s3_node_return_t *rt = ctx;
+    s3_node_t *node = rt->node;
+
+    s3_zone_unclaim(node->zone, &node->zone->drives[rt->drive].returning,
+                    node->slot);
+    node->returning--;
+    rt->done(rt->ctx, rc);
+    free(rt);
 }
 
 
@@ -625,7 +639,7 @@ s3_node_returned(s3_task_t *task)
             d->known = 1;
         }
 
-        state = d->failed               ? S3_DRIVE_FAILING
+        state = d->failed              ? S3_DRIVE_FAILING
                 : rt->recover.readonly ? S3_DRIVE_READONLY
                 : d->refilling         ? S3_DRIVE_REFILLING
                                        : S3_DRIVE_OK;
@@ -637,17 +651,18 @@ s3_node_returned(s3_task_t *task)
                         "drive %u: is back, %u records replayed", rt->drive,
                         rt->recover.records);
 
-        rc = s3_local_arrive(node->locals[rt->drive], rt->fs);
+        rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
+                             rt);
+        if (rc == S3_OK) {
+            return;
+        }
 
         if (rc == S3_EEXIST) {
             rc = S3_OK; /* the next tick opens its files anew */
         }
     }
 
-    s3_zone_unclaim(node->zone, &d->returning, node->slot);
-    node->returning--;
-    rt->done(rt->ctx, rc);
-    free(rt);
+    s3_node_arrived(rt, rc);
 }
 
 
@@ -655,7 +670,6 @@ int
 s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
                void (*done)(void *ctx, int rc), void *ctx)
 {
-    int rc;
     s3_zdrive_t *d;
     s3_node_return_t *rt;
 
@@ -666,8 +680,7 @@ s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
     d = &node->zone->drives[drive];
 
     if (s3_zone_state(d) != S3_DRIVE_MISSING) {
-        rc = s3_local_arrive(node->locals[drive], fs);
-        return rc == S3_OK ? S3_EEXIST : rc;
+        return s3_local_arrive(node->locals[drive], fs, done, ctx);
     }
 
     if (!s3_zone_claim(node->zone, &d->returning, node->slot)) {

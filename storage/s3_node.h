@@ -70,8 +70,8 @@ typedef struct s3_node_s s3_node_t;
 
 
 typedef struct {
-    unsigned n; /* drives of the store, 1..S3_MAX_DRIVES */
-    s3_fs_t *fs[S3_MAX_DRIVES]; /* NULL: missing */
+    unsigned n;                      /* drives of the store, 1..S3_MAX_DRIVES */
+    s3_fs_t *fs[S3_MAX_DRIVES];      /* NULL: missing */
     const char *name[S3_MAX_DRIVES]; /* for messages: the directory */
 
     void *zone;
@@ -157,7 +157,7 @@ typedef struct {
     uint64_t entries;    /* index entries, about */
     unsigned segments;
     unsigned tables;
-    uint64_t errors;     /* failed reads, writes, checksums */
+    uint64_t errors; /* failed reads, writes, checksums */
     uint64_t votes;
     uint64_t flushes;
     uint64_t merges;

@@ -2,44 +2,10 @@
  * Recovery of one drive.
  */
 
-#include "storage/s3_recover.h"
-#include "storage/s3_maintain.h"
-#include "storage/s3_bloom.h"
+#include "storage/s3_recover_int.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-
-typedef struct s3_late_s s3_late_t;
-
-/* A CONFIRM whose record is not (yet) in the memtable. */
-
-struct s3_late_s {
-    s3_late_t *next;
-    uint64_t bucket;
-    s3_version_t version;
-    uint8_t flags;
-    uint16_t key_len;
-    uint8_t key[];
-};
-
-typedef struct {
-    s3_recover_t *r;
-    s3_zone_t *z;
-    s3_zdrive_t *d;
-    s3_fs_t *fs;
-    s3_memtable_t *mem;
-    s3_manifest_t manifest;
-
-    uint32_t *ids; /* of segment files */
-    size_t n_ids;
-    size_t room_ids;
-
-    s3_zseg_t *seg; /* being scanned */
-    s3_late_t *late;
-    s3_table_t *tables[S3_ZONE_TABLES]; /* open, as the list has them */
-    unsigned n_tables;
-} s3_replay_t;
 
 
 static void
@@ -62,172 +28,6 @@ s3_recover_say(s3_recover_t *r, int level, const char *fmt, ...)
     va_end(ap);
 
     r->log(r->ctx, level, line);
-}
-
-
-/* Tables on the spot. */
-
-static void
-s3_replay_list(s3_replay_t *rp, s3_ztable_t *list)
-{
-    unsigned i;
-
-    memset(list, 0, S3_ZONE_TABLES * sizeof(*list));
-
-    for (i = 0; i < rp->n_tables; i++) {
-        list[i].id = rp->tables[i]->stats.id;
-        list[i].bytes = rp->tables[i]->stats.bytes;
-        list[i].entries = rp->tables[i]->stats.entries;
-    }
-}
-
-
-/* Tables [0, count) become one, where the list is full. */
-
-static int
-s3_replay_merge(s3_replay_t *rp, unsigned count)
-{
-    int rc;
-    unsigned i;
-    s3_table_t *t;
-    s3_compact_t c;
-    s3_forgotten_t f;
-
-    memset(&f, 0, sizeof(f));
-    memset(&c, 0, sizeof(c));
-    c.fs = rp->fs;
-    c.id = rp->d->next_table_id++;
-    c.drop = s3_forgotten_drop;
-    c.ctx = &f;
-
-    rc = s3_compact_tables(&c, rp->tables, count);
-    s3_forgotten_free(&f); /* memory_since begins above all of them */
-
-    if (rc != S3_OK) {
-        return rc;
-    }
-
-    t = NULL;
-
-    if (c.stats.entries) {
-        rc = s3_table_open(rp->fs, c.id, &t);
-        if (rc != S3_OK) {
-            return rc;
-        }
-    }
-
-    for (i = 0; i < count; i++) {
-        s3_table_release(rp->tables[i]);
-    }
-
-    memmove(rp->tables + (t != NULL), rp->tables + count,
-            (rp->n_tables - count) * sizeof(t));
-    rp->n_tables = rp->n_tables - count + (t != NULL);
-
-    if (t) {
-        rp->tables[0] = t;
-    }
-
-    return S3_OK;
-}
-
-
-/* The memtable into a table; the memtable is empty then. */
-
-static int
-s3_replay_flush(s3_replay_t *rp)
-{
-    int rc;
-    s3_table_t *t;
-    s3_source_t *sources[1];
-    s3_compact_t c;
-    s3_memsource_t src;
-
-    if (s3_memtable_count(rp->mem) == 0) {
-        return S3_OK;
-    }
-
-    if (rp->n_tables == S3_ZONE_TABLES) {
-        rc = s3_replay_merge(rp, S3_ZONE_TABLES / 2);
-        if (rc != S3_OK) {
-            return rc;
-        }
-    }
-
-    s3_memsource_init(&src, rp->mem);
-    sources[0] = &src.source;
-
-    memset(&c, 0, sizeof(c));
-    c.fs = rp->fs;
-    c.id = rp->d->next_table_id++;
-    c.estimate = s3_memtable_count(rp->mem);
-
-    rc = s3_compact(&c, sources, 1);
-
-    if (rc == S3_OK && c.stats.entries) {
-        rc = s3_table_open(rp->fs, c.id, &t);
-
-        if (rc == S3_OK) {
-            memmove(rp->tables + 1, rp->tables, rp->n_tables * sizeof(t));
-            rp->tables[0] = t;
-            rp->n_tables++;
-        }
-    }
-
-    if (rc == S3_OK) {
-        s3_memtable_reset(rp->mem, rp->z->arena_size);
-    }
-
-    return rc;
-}
-
-
-static int
-s3_replay_insert(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
-                 const s3_entry_t *e)
-{
-    int rc;
-
-    if (!s3_memtable_room(rp->mem, s3_memtable_need(key.len, e->extra_len))) {
-        rc = s3_replay_flush(rp);
-        if (rc != S3_OK) {
-            return rc;
-        }
-    }
-
-    return s3_memtable_insert(rp->mem, bucket, key, e, S3_MEM_DURABLE, 0, 0)
-               ? S3_OK
-               : S3_ENOMEM;
-}
-
-
-/* Flags all records of that version in the memtable; how many. */
-
-static unsigned
-s3_replay_flag(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
-               const s3_version_t *v, uint8_t flags)
-{
-    unsigned n;
-    s3_entry_t e;
-    s3_memnode_t *node;
-
-    n = 0;
-    node = s3_memtable_seek(rp->mem, bucket, key);
-
-    while (node && node->bucket == bucket
-           && s3_str_eq(s3_memnode_key(node), key))
-    {
-        if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
-            && s3_version_cmp(&e.version, v) == 0)
-        {
-            s3_memnode_flag(node, flags);
-            n++;
-        }
-
-        node = s3_memtable_next(rp->mem, node);
-    }
-
-    return n;
 }
 
 
@@ -324,113 +124,6 @@ s3_replay_record(void *ctx, const s3_record_t *r)
     rp->seg->live += r->entry.length;
 
     return s3_replay_insert(rp, r->bucket, r->key, &r->entry);
-}
-
-
-/* CONFIRMs whose record is in a table. */
-
-static int
-s3_replay_found(void *ctx, const s3_entry_t *e)
-{
-    s3_view_t *view = ctx;
-
-    return s3_view_durable(view, e) ? S3_OK : S3_ENOMEM;
-}
-
-
-static int
-s3_replay_get(s3_replay_t *rp, s3_view_t *view, uint64_t bucket, s3_str_t key,
-              s3_block_t *block)
-{
-    int rc;
-    unsigned i;
-    uint64_t hash;
-    s3_entry_t e;
-    s3_memnode_t *node;
-
-    node = s3_memtable_seek(rp->mem, bucket, key);
-
-    while (node && node->bucket == bucket
-           && s3_str_eq(s3_memnode_key(node), key))
-    {
-        if (s3_memnode_entry(node, &e) == S3_OK
-            && s3_view_durable(view, &e) == NULL)
-        {
-            return S3_ENOMEM;
-        }
-
-        node = s3_memtable_next(rp->mem, node);
-    }
-
-    hash = s3_bloom_hash(bucket, key);
-
-    for (i = 0; i < rp->n_tables; i++) {
-
-        for ( ;; ) {
-            rc = s3_table_get(rp->tables[i], NULL, bucket, key, hash, block,
-                              s3_replay_found, view);
-            if (rc != S3_AGAIN) {
-                break;
-            }
-
-            s3_block_read(rp->fs, block);
-        }
-
-        if (rc != S3_OK && rc != S3_ENOENT) {
-            return rc;
-        }
-    }
-
-    return S3_OK;
-}
-
-
-static int
-s3_replay_confirm(s3_replay_t *rp, s3_late_t *late, s3_block_t *block)
-{
-    int rc;
-    s3_str_t key = s3_str(late->key, late->key_len);
-    s3_view_t view;
-    s3_item_state_t *x;
-
-    s3_view_init(&view);
-    rc = s3_replay_get(rp, &view, late->bucket, key, block);
-
-    x = rc == S3_OK ? s3_view_version(&view, &late->version) : NULL;
-
-    if (x && s3_entry_is_record(&x->e)
-        && (x->e.flags & late->flags) != late->flags)
-    {
-        x->e.flags |= late->flags;
-        rc = s3_replay_insert(rp, late->bucket, key, &x->e);
-    }
-
-    s3_view_done(&view);
-
-    return rc;
-}
-
-
-static int
-s3_replay_confirms(s3_replay_t *rp)
-{
-    int rc;
-    s3_late_t *late;
-    s3_block_t block;
-
-    memset(&block, 0, sizeof(block));
-    rc = S3_OK;
-
-    while (rp->late && rc == S3_OK) {
-        late = rp->late;
-        rp->late = late->next;
-        rc = s3_replay_confirm(rp, late, &block);
-        free(late);
-    }
-
-    s3_block_release(&block);
-
-    return rc;
 }
 
 
@@ -532,8 +225,8 @@ s3_replay_segment(s3_replay_t *rp, uint32_t id)
 
     rp->seg = s;
     s->state = S3_SEG_SEALED;
-    s->live = listed ? (int64_t) s3_min(listed->live, (uint64_t) INT64_MAX / 2)
-                     : 0;
+    s->live =
+        listed ? (int64_t) s3_min(listed->live, (uint64_t) INT64_MAX / 2) : 0;
 
     memset(&result, 0, sizeof(result));
     rc = s3_replay_sync(rp, id);
@@ -573,8 +266,8 @@ s3_replay_segment(s3_replay_t *rp, uint32_t id)
     }
 
     s->batch = s->end;
-    s->replay_from = s3_max(listed ? listed->replay_from : 0,
-                            (uint32_t) S3_SEGMENT_START);
+    s->replay_from =
+        s3_max(listed ? listed->replay_from : 0, (uint32_t) S3_SEGMENT_START);
     r->corrupt += result.corrupt;
     r->torn += result.torn;
 

@@ -24,7 +24,7 @@ typedef struct {
     s3_zone_t *zone;
     unsigned drive;
     s3_fs_t *fs;
-    const char *name; /* for messages, or NULL */
+    const char *name;   /* for messages, or NULL */
     s3_version_t floor; /* at least; a drive that is refilled starts with it */
     void (*log)(void *ctx, int level, const char *message);
     void *ctx;

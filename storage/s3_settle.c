@@ -113,8 +113,8 @@ s3_settle_run(s3_task_t *task)
         seg->rc = s3_settle_sync(fs, seg->id);
 
         if (seg->rc == S3_OK) {
-            seg->rc = s3_segment_scan(fs, seg->id, 0, s3_settle_record, seg,
-                                      &result);
+            seg->rc =
+                s3_segment_scan(fs, seg->id, 0, s3_settle_record, seg, &result);
         }
 
         if (seg->rc == S3_OK) {
@@ -232,8 +232,7 @@ s3_settle_done(s3_task_t *task)
         s = &s3_zone_segments(l->zone, l->index)[i];
 
         if (s->id == 0 || s->owner != st->slot
-            || s->incarnation != st->incarnation)
-        {
+            || s->incarnation != st->incarnation) {
             continue;
         }
 
@@ -242,8 +241,7 @@ s3_settle_done(s3_task_t *task)
 
         } else if (s->state == S3_SEG_OPEN) {
             if (s3_settle_seg(st, s->id)
-                && s3_settle_seg(st, s->id)->rc == S3_OK)
-            {
+                && s3_settle_seg(st, s->id)->rc == S3_OK) {
                 s->end = s3_settle_seg(st, s->id)->end;
             }
 

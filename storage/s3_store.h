@@ -57,6 +57,13 @@ typedef struct {
     uint64_t (*clock)(void *ctx); /* draws a hybrid logical time, shared by
                                    * all workers of the node */
     void *clock_ctx;
+
+    /* healing: every byte is read once in so many seconds, 0: never */
+    uint64_t scrub_period;
+    /* A drive in state REFILLING has all that the others have: may count again
+     * (s3_node_refilled()).  Called once or more; NULL: nobody cares. */
+    void (*refilled)(void *ctx, unsigned drive);
+    void *refilled_ctx;
 } s3_store_conf_t;
 
 /* NULL where the numbers do not fit (m >= n, ...) or memory is out. */
@@ -67,6 +74,22 @@ void s3_store_destroy(s3_store_t *store);
  * what is in doubt, repair of what drives have missed.  One process a store
  * at a time should run it. */
 void s3_store_heal(s3_store_t *store, int on);
+
+/* What this process has healed so far. */
+
+typedef struct {
+    uint64_t repaired; /* keys brought to a drive that lacked them */
+    uint64_t recoded;  /* objects written again with more parity */
+    uint64_t failed;   /* attempts that will be repeated */
+    uint64_t refilled; /* keys brought to a new drive */
+    uint64_t scrubbed; /* records read and verified, with their blobs */
+    uint64_t damaged;  /* of those: something was missing or did not hold */
+    uint64_t passes;   /* of the scrub over all drives */
+    uint64_t leaks;    /* blobs removed that no record lists */
+    uint32_t refilling; /* drives */
+} s3_heal_stats_t;
+
+void s3_store_heal_stats(s3_store_t *store, s3_heal_stats_t *stats);
 
 
 /*
@@ -189,6 +212,8 @@ struct s3_put_s {
     s3_object_t *object;
     const s3_ref_t *refs;
     unsigned n_refs;
+
+    const s3_version_t *origin; /* the healer's: see s3_entry_origin() */
 
     int (*test)(s3_put_t *put, const s3_entry_t *current);
     void (*done)(s3_put_t *put);

@@ -35,6 +35,7 @@ struct s3_store_s {
     s3_place_t place;
     s3_code_t *code;
     s3_heal_t *heal;
+    s3_heal_stats_t stats;
 
     void *units[S3_UNITS_KEPT];
     unsigned n_units;

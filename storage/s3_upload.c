@@ -275,10 +275,21 @@ s3_upload_completing(s3_put_t *put)
 }
 
 
+/* What is at the key.  An object that the healer has written again is still
+ * the same. */
+
+static s3_version_t
+s3_upload_at(const s3_entry_t *current, const s3_version_t *newest)
+{
+    return current ? s3_entry_origin(current) : *newest;
+}
+
+
 static void
 s3_upload_looked(s3_head_t *head)
 {
     int rc;
+    s3_version_t at;
     s3_upload_work_t *w;
 
     w = head->ctx;
@@ -294,6 +305,8 @@ s3_upload_looked(s3_head_t *head)
         rc = w->op->test(w->op, head->object ? &head->object->entry : NULL);
     }
 
+    at = s3_upload_at(head->object ? &head->object->entry : NULL,
+                      &head->newest);
     s3_object_release(head->object);
 
     if (rc != S3_OK) {
@@ -301,7 +314,7 @@ s3_upload_looked(s3_head_t *head)
         return;
     }
 
-    w->base = head->newest;
+    w->base = at;
     w->based = 1;
 
     s3_upload_put_state(w, S3_UPLOAD_COMPLETING, s3_upload_completing);
@@ -343,12 +356,14 @@ static int
 s3_upload_object_test(s3_put_t *put, const s3_entry_t *current)
 {
     int rc;
+    s3_version_t at;
     s3_upload_work_t *w;
 
     w = put->ctx;
     w->verdict = S3_UPLOAD_PASSED;
+    at = s3_upload_at(current, &put->newest);
 
-    if (s3_version_cmp(&put->newest, &w->base) != 0) {
+    if (s3_version_cmp(&at, &w->base) != 0) {
         w->verdict = S3_UPLOAD_MOVED;
         return S3_EEXIST;
     }
@@ -521,14 +536,14 @@ s3_upload_abort(s3_upload_op_t *op)
 static int
 s3_upload_fence_test(s3_put_t *put, const s3_entry_t *current)
 {
+    s3_version_t at;
     s3_upload_work_t *w;
-
-    (void) current;
 
     w = put->ctx;
     w->verdict = S3_UPLOAD_PASSED;
+    at = s3_upload_at(current, &put->newest);
 
-    if (s3_version_cmp(&put->newest, &w->base) != 0) {
+    if (s3_version_cmp(&at, &w->base) != 0) {
         w->verdict = S3_UPLOAD_MOVED;
         return S3_EEXIST;
     }
@@ -558,6 +573,7 @@ s3_upload_fence_found(s3_head_t *head)
 {
     s3_put_t *put;
     s3_upload_op_t *op;
+    s3_version_t at;
     s3_upload_work_t *w;
 
     w = head->ctx;
@@ -569,8 +585,9 @@ s3_upload_fence_found(s3_head_t *head)
     }
 
     w->object = head->object;
+    at = s3_upload_at(w->object ? &w->object->entry : NULL, &head->newest);
 
-    if (s3_version_cmp(&head->newest, &w->base) != 0) {
+    if (s3_version_cmp(&at, &w->base) != 0) {
         s3_upload_clean(w, S3_OK);
         return;
     }

@@ -3,7 +3,7 @@
  *
  *   objects   key                    ◄── made by completing
  *   uploads   key NUL id             state in extra[0], metadata of the object
- *   parts     key NUL id NUL number  reference and checksum in extra
+ *   parts     key NUL id NUL number tag   reference, checksum in extra
  *
  *              e = what is at the key
  *   create ─ OPEN ─────► COMPLETING(e) ─ object committed ─┐
@@ -32,11 +32,15 @@
  *    moves the upload from COMPLETING itself: an abort, which makes something
  *    else, too, moves it first.
  *
+ *  - A part that is uploaded again does not replace the older one, which a
+ *    completion under way may have listed: its key has a tag of its own, the
+ *    newest version of a number is the part, and all of them are removed in
+ *    the end.
+ *
  * What it needs of others.  Tombstones stay while an upload of their key is
- * COMPLETING.  Who stores a part over an older one of the same number keeps
- * the older one's blob (S3_F_KEEP): a completion under way may have listed it.
- * That blob leaks, as does a part that is stored when ABORTING has seen the
- * last of the parts.  A crash in ABORTING leaves parts and the upload to the
+ * COMPLETING.  Who writes a part's record again with another blob keeps the
+ * older one's (S3_F_KEEP), for the same reason.  A part leaks that is stored
+ * when ABORTING has seen the last of the parts.  A crash in ABORTING leaves parts and the upload to the
  * next abort of it, or to the deletion of the bucket.
  *
  * This replaces the tied record of the commit protocol's description: it needs
@@ -52,6 +56,7 @@
 
 
 #define S3_UPLOAD_ID_LEN 32 /* lower-case hex */
+#define S3_UPLOAD_TAG_LEN 8
 
 typedef enum {
     S3_UPLOAD_OPEN = 1,
@@ -68,8 +73,9 @@ void s3_upload_set_state(s3_entry_t *e, s3_upload_state_t state);
  * the upload's key and a NUL. */
 s3_str_t s3_upload_key(uint8_t *buf, s3_str_t key, s3_str_t id);
 s3_str_t s3_upload_parts_prefix(uint8_t *buf, s3_str_t key, s3_str_t id);
-s3_str_t
-s3_upload_part_key(uint8_t *buf, s3_str_t key, s3_str_t id, unsigned number);
+/* tag: S3_UPLOAD_TAG_LEN random bytes; NULL: a key past all of this number */
+s3_str_t s3_upload_part_key(uint8_t *buf, s3_str_t key, s3_str_t id,
+                            unsigned number, const uint8_t *tag);
 
 /* The other way; S3_EINVAL for what is none.  Slices of upload_key. */
 int s3_upload_split(s3_str_t upload_key, s3_str_t *key, s3_str_t *id);
@@ -81,6 +87,12 @@ unsigned s3_upload_part_number(s3_str_t part_key);
  * data has a reference of size 0. */
 int s3_upload_part_set(s3_entry_t *e, const s3_ref_t *ref, s3_str_t digest);
 int s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest);
+
+/* The part's data has been coded anew, e is that of the record so far.  Which
+ * part of a number is the newest is told by part_version(), not by the
+ * entry's. */
+int s3_upload_part_again(s3_entry_t *e, const s3_ref_t *ref);
+s3_version_t s3_upload_part_version(const s3_entry_t *e);
 
 
 typedef struct s3_upload_op_s s3_upload_op_t;

@@ -46,15 +46,26 @@ s3_upload_parts_prefix(uint8_t *buf, s3_str_t key, s3_str_t id)
 
 
 s3_str_t
-s3_upload_part_key(uint8_t *buf, s3_str_t key, s3_str_t id, unsigned number)
+s3_upload_part_key(uint8_t *buf, s3_str_t key, s3_str_t id, unsigned number,
+                   const uint8_t *tag)
 {
+    uint8_t *p;
     s3_str_t prefix;
 
     prefix = s3_upload_parts_prefix(buf, key, id);
-    buf[prefix.len] = (uint8_t) (number >> 8);
-    buf[prefix.len + 1] = (uint8_t) number;
+    p = buf + prefix.len;
 
-    return s3_str(buf, prefix.len + 2);
+    p[0] = (uint8_t) (number >> 8);
+    p[1] = (uint8_t) number;
+
+    if (tag != NULL) {
+        memcpy(p + 2, tag, S3_UPLOAD_TAG_LEN);
+
+    } else {
+        memset(p + 2, 0xff, S3_UPLOAD_TAG_LEN);
+    }
+
+    return s3_str(buf, prefix.len + 2 + S3_UPLOAD_TAG_LEN);
 }
 
 
@@ -83,18 +94,19 @@ s3_upload_split(s3_str_t upload_key, s3_str_t *key, s3_str_t *id)
 unsigned
 s3_upload_part_number(s3_str_t part_key)
 {
-    const uint8_t *end;
+    const uint8_t *p;
 
-    end = part_key.data + part_key.len;
-
-    if (part_key.len < S3_UPLOAD_ID_LEN + 5 || end[-3] != '\0'
-        || end[-S3_UPLOAD_ID_LEN - 4] != '\0')
-    {
+    if (part_key.len < S3_UPLOAD_ID_LEN + 5 + S3_UPLOAD_TAG_LEN) {
         return 0;
     }
 
-    return (unsigned) part_key.data[part_key.len - 2] << 8
-           | part_key.data[part_key.len - 1];
+    p = part_key.data + part_key.len - S3_UPLOAD_TAG_LEN - 2;
+
+    if (p[-1] != '\0' || p[-S3_UPLOAD_ID_LEN - 2] != '\0') {
+        return 0;
+    }
+
+    return (unsigned) p[0] << 8 | p[1];
 }
 
 
@@ -117,14 +129,77 @@ s3_upload_part_set(s3_entry_t *e, const s3_ref_t *ref, s3_str_t digest)
 }
 
 
+/* The last byte of a reference, 0 elsewhere, tells that the version follows
+ * which the part had at first. */
+
+#define S3_PART_AGAIN 31
+
+
 int
-s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest)
+s3_upload_part_again(s3_entry_t *e, const s3_ref_t *ref)
 {
+    s3_version_t first;
+
     if (e->extra_len < S3_REF_SIZE) {
         return S3_ECORRUPT;
     }
 
-    *digest = s3_str(e->extra + S3_REF_SIZE, e->extra_len - S3_REF_SIZE);
+    first = s3_upload_part_version(e);
+
+    if (!e->extra[S3_PART_AGAIN]) {
+        if (e->extra_len > S3_MAX_EXTRA - S3_VERSION_SIZE) {
+            return S3_EINVAL;
+        }
+
+        memmove(e->extra + S3_REF_SIZE + S3_VERSION_SIZE,
+                e->extra + S3_REF_SIZE, e->extra_len - (size_t) S3_REF_SIZE);
+        e->extra_len += S3_VERSION_SIZE;
+    }
+
+    s3_ref_encode(e->extra, ref);
+    e->extra[S3_PART_AGAIN] = 1;
+    s3_put_version(e->extra + S3_REF_SIZE, &first);
+
+    return S3_OK;
+}
+
+
+s3_version_t
+s3_upload_part_version(const s3_entry_t *e)
+{
+    if (e->extra_len < S3_REF_SIZE + S3_VERSION_SIZE
+        || !e->extra[S3_PART_AGAIN])
+    {
+        return e->version;
+    }
+
+    return s3_get_version(e->extra + S3_REF_SIZE);
+}
+
+
+int
+s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest)
+{
+    size_t from;
+    uint8_t p[S3_REF_SIZE];
+
+    if (e->extra_len < S3_REF_SIZE) {
+        return S3_ECORRUPT;
+    }
+
+    from = S3_REF_SIZE;
+    memcpy(p, e->extra, S3_REF_SIZE);
+
+    if (p[S3_PART_AGAIN]) {
+        from += S3_VERSION_SIZE;
+        p[S3_PART_AGAIN] = 0;
+
+        if (e->extra_len < from) {
+            return S3_ECORRUPT;
+        }
+    }
+
+    *digest = s3_str(e->extra + from, e->extra_len - from);
 
     /* a part without data has no blob */
 
@@ -134,5 +209,5 @@ s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest)
         return S3_OK;
     }
 
-    return s3_ref_decode(e->extra, ref);
+    return s3_ref_decode(p, ref);
 }

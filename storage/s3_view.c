@@ -113,6 +113,10 @@ s3_view_durable(s3_view_t *v, const s3_entry_t *e)
         item->active = 0;
     }
 
+    if (e->flags & S3_F_CONFIRMED) {
+        item->sure = 1;
+    }
+
     return item;
 }
 
@@ -150,6 +154,12 @@ s3_view_node(s3_view_t *v, s3_memnode_t *node, unsigned arena, uint64_t seq,
             item->durable = 1;
             item->memory = 1;
             item->active = active;
+        }
+
+        if (e.flags & S3_F_CONFIRMED
+            && __atomic_load_n(&node->flags, __ATOMIC_ACQUIRE) & S3_MEM_SURE)
+        {
+            item->sure = 1;
         }
 
         return S3_OK;
@@ -198,8 +208,7 @@ s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
         node = s3_memtable_seek(tables[i], bucket, key);
 
         while (node && node->bucket == bucket
-               && s3_str_eq(s3_memnode_key(node), key))
-        {
+               && s3_str_eq(s3_memnode_key(node), key)) {
             rc = s3_view_node(v, node, arenas[i], d->arenas[arenas[i]].seq,
                               arenas[i] == d->active);
             if (rc != S3_OK) {
@@ -227,6 +236,23 @@ s3_view_version(s3_view_t *v, const s3_version_t *version)
 
     for (i = 0; i < v->n; i++) {
         if (s3_version_cmp(&v->items[i].e.version, version) == 0) {
+            return &v->items[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+s3_item_state_t *
+s3_view_dropper(s3_view_t *v)
+{
+    unsigned i;
+
+    for (i = 0; i < v->n; i++) {
+        if (v->items[i].durable && v->items[i].sure
+            && s3_entry_is_record(&v->items[i].e))
+        {
             return &v->items[i];
         }
     }

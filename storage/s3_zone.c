@@ -108,6 +108,7 @@ s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
         }
 
         d->state = S3_DRIVE_MISSING;
+        d->arrivals = 1; /* 0: never open */
         d->generation = 1;
         d->lists[0].generation = 1;
         d->next_table_id = 1;
@@ -452,8 +453,7 @@ s3_zone_ring_has(const s3_zdrive_t *d, uint64_t key, const s3_version_t *v)
 
     for (i = 0; i < d->ring_used; i++) {
         if (d->ring[i].key == key
-            && s3_version_cmp(&d->ring[i].version, v) == 0)
-        {
+            && s3_version_cmp(&d->ring[i].version, v) == 0) {
             return 1;
         }
     }

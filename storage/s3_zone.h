@@ -93,7 +93,7 @@ typedef struct {
     uint32_t replay_from; /* all before it is in tables */
     uint32_t bound[S3_ZONE_ARENAS]; /* what replay_from becomes when that
                                      * arena is in a table */
-    int64_t live; /* bytes not superseded, an estimate */
+    int64_t live;                   /* bytes not superseded, an estimate */
 } s3_zseg_t;
 
 
@@ -197,9 +197,8 @@ size_t s3_zone_min(unsigned n, unsigned max_segments);
 
 /* Makes a new one, all drives MISSING, arena 0 active and empty; s3_zone_seal()
  * makes it joinable.  S3_EINVAL: too small. */
-int
-s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
-             const uint8_t store_id[16], const uint8_t instance[16]);
+int s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
+                 const uint8_t store_id[16], const uint8_t instance[16]);
 void s3_zone_seal(s3_zone_t *z);
 
 /* S3_EVERSION: another layout; S3_EFOREIGN: another instance, or size or n

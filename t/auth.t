@@ -218,7 +218,7 @@ $r =~ s/(Authorization: .*\r\n)/$1$1/; $r
 --- request eval
 ["GET /bucket/k", "HEAD /bucket/k", "GET /bucket/k?response-content-type=text/css"]
 --- s3 eval
-["presign=60", "presign=604800", "presign=1"]
+["presign=60", "presign=604800", "presign=20"]
 --- response_body eval
 ["secret", "", "secret"]
 --- response_headers eval

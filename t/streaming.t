@@ -239,16 +239,27 @@ GET /bucket/k
 
 
 === TEST 23: the object still is what it was; Expect: 100-continue
+--- init
+my $put = ::s3_call('PUT', '/bucket/e', [['Expect', '100-continue']], 'abc');
+Test::More::is($put->{status}, 200, 'Expect: 100-continue');
 --- request eval
-["GET /bucket/k", "PUT /bucket/e\nabc", "GET /bucket/e"]
---- more_headers eval
-["", "Expect: 100-continue", ""]
+["GET /bucket/k", "GET /bucket/e"]
 --- response_body eval
-["before", "", "abc"]
+["before", "abc"]
 
 
 
-=== TEST 24: HTTP chunks around aws-chunks
+=== TEST 24: refused at once, without 100, when the signature is wrong
+--- raw_request eval
+my $r = ::s3_raw('PUT', '/bucket/e', [['Expect', '100-continue']], 'abc',
+                 { secret => 'wrong' });
+$r =~ s/abc\z//; $r
+--- error_code: 403
+--- response_body_like: <Code>SignatureDoesNotMatch</Code>
+
+
+
+=== TEST 25: HTTP chunks around aws-chunks
 --- raw_request eval
 my $r = ::s3_chunked('/bucket/both', $::small,
                      trailer => ['x-amz-checksum-crc32', $::sum{crc32}]);
@@ -258,14 +269,14 @@ my ($head, $body) = split /\r\n\r\n/, $r, 2;
 
 
 
-=== TEST 25: what was stored
+=== TEST 26: what was stored
 --- request
 GET /bucket/both
 --- response_body: 123456789
 
 
 
-=== TEST 26: Content-Encoding besides aws-chunked is kept
+=== TEST 27: Content-Encoding besides aws-chunked is kept
 --- raw_request eval
 my $r = ::s3_chunked('/bucket/gz', $::small, headers => [],
                      trailer => ['x-amz-checksum-crc32', $::sum{crc32}]);
@@ -273,7 +284,7 @@ $r =~ s/Content-Encoding: aws-chunked/Content-Encoding: gzip,aws-chunked/; $r
 
 
 
-=== TEST 27: as one sees
+=== TEST 28: as one sees
 --- request
 HEAD /bucket/gz
 --- response_headers

@@ -315,7 +315,7 @@ static int
 s3_chunked_header(s3_chunked_t *c, s3_str_t *in)
 {
     int rc, crlf;
-    uint64_t size;
+    uint64_t size = 0;
 
     rc = s3_chunked_line(c, in, &crlf);
 

@@ -124,25 +124,25 @@ def test_kill_everything_under_load(own_server):
 def test_killed_in_a_multipart_upload(own_server):
     one = own_server.start()
     client = make_client(one)
-    client.create_bucket(Bucket="b")
-    upload = client.create_multipart_upload(Bucket="b", Key="k")["UploadId"]
+    client.create_bucket(Bucket="bucket")
+    upload = client.create_multipart_upload(Bucket="bucket", Key="k")["UploadId"]
     bodies = [os.urandom(5 << 20), os.urandom(1000)]
     parts = []
     for number, body in enumerate(bodies, 1):
-        etag = client.upload_part(Bucket="b", Key="k", UploadId=upload,
+        etag = client.upload_part(Bucket="bucket", Key="k", UploadId=upload,
                                   PartNumber=number, Body=body)["ETag"]
         parts.append({"PartNumber": number, "ETag": etag})
         one.kill()
         one.start()
         client = make_client(one)
-    client.complete_multipart_upload(Bucket="b", Key="k", UploadId=upload,
+    client.complete_multipart_upload(Bucket="bucket", Key="k", UploadId=upload,
                                      MultipartUpload={"Parts": parts})
     one.kill()
     one.start()
     client = make_client(one)
-    got = client.get_object(Bucket="b", Key="k")["Body"].read()
+    got = client.get_object(Bucket="bucket", Key="k")["Body"].read()
     assert got == b"".join(bodies)
-    assert "Uploads" not in client.list_multipart_uploads(Bucket="b")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="bucket")
     one.stop()
 
 
@@ -169,7 +169,7 @@ def test_a_drive_away_at_start(own_server):
     """Any one of four drives (parity 2) can be missing: reads and writes go
     on; when it is back, it catches up."""
     one = own_server.start()
-    bodies = fill(make_client(one), "b")
+    bodies = fill(make_client(one), "bucket")
     one.stop()
     for number in (1, 4):
         drive = one.data / f"drive{number}"
@@ -177,61 +177,61 @@ def test_a_drive_away_at_start(own_server):
         drive.rename(away)
         one.start()
         client = make_client(one)
-        check(client, "b", bodies)
+        check(client, "bucket", bodies)
         for key in (f"new{number}", "k003"):
             bodies[key] = os.urandom(300000)
-            client.put_object(Bucket="b", Key=key, Body=bodies[key])
-        client.delete_object(Bucket="b", Key=f"k00{number}")
+            client.put_object(Bucket="bucket", Key=key, Body=bodies[key])
+        client.delete_object(Bucket="bucket", Key=f"k00{number}")
         del bodies[f"k00{number}"]
-        check(client, "b", bodies)
+        check(client, "bucket", bodies)
         one.stop()
         assert not drive.exists()
         away.rename(drive)
         one.start()
-        check(make_client(one), "b", bodies)
+        check(make_client(one), "bucket", bodies)
         one.stop()
 
 
 def test_two_drives_away(own_server):
     """Parity 2 of 4: reads go on with two drives missing."""
     one = own_server.start()
-    bodies = fill(make_client(one), "b")
+    bodies = fill(make_client(one), "bucket")
     one.stop()
     for number in (2, 3):
         (one.data / f"drive{number}").rename(one.data / f"away{number}")
     one.start()
-    check(make_client(one), "b", bodies)
+    check(make_client(one), "bucket", bodies)
     one.stop()
     for number in (2, 3):
         (one.data / f"away{number}").rename(one.data / f"drive{number}")
     one.start()
-    check(make_client(one), "b", bodies)
+    check(make_client(one), "bucket", bodies)
     one.stop()
 
 
 def test_a_drive_goes_while_running(own_server):
     one = own_server.start()
     client = make_client(one, retries={"max_attempts": 5})
-    bodies = fill(client, "b")
+    bodies = fill(client, "bucket")
     drive, away = one.data / "drive2", one.data / "away"
     drive.rename(away)
-    check(client, "b", bodies)
+    check(client, "bucket", bodies)
     for i in range(10):
         bodies[f"new{i}"] = os.urandom(700000)
-        client.put_object(Bucket="b", Key=f"new{i}", Body=bodies[f"new{i}"])
-    check(client, "b", bodies)
+        client.put_object(Bucket="bucket", Key=f"new{i}", Body=bodies[f"new{i}"])
+    check(client, "bucket", bodies)
     one.stop()
     if not drive.exists():
         away.rename(drive)
     one.start()
-    check(make_client(one), "b", bodies)
+    check(make_client(one), "bucket", bodies)
     one.stop()
 
 
 def test_a_damaged_drive(own_server):
     """Flipped bytes all over one drive are noticed, and read around."""
     one = own_server.start()
-    bodies = fill(make_client(one), "b")
+    bodies = fill(make_client(one), "bucket")
     one.stop()
     rand = random.Random(3)
     damaged = 0
@@ -250,7 +250,7 @@ def test_a_damaged_drive(own_server):
                     damaged += 1
     assert damaged
     one.start()
-    check(make_client(one), "b", bodies)
+    check(make_client(one), "bucket", bodies)
     one.stop()
 
 
@@ -258,7 +258,7 @@ def test_space_comes_back(own_server):
     """Overwriting the same object does not fill the drives."""
     one = own_server.start()
     client = make_client(one)
-    client.create_bucket(Bucket="b")
+    client.create_bucket(Bucket="bucket")
 
     def used():
         return sum(os.stat(path).st_blocks * 512 for drive in range(1, 5)
@@ -267,10 +267,10 @@ def test_space_comes_back(own_server):
 
     body = os.urandom(4 << 20)
     for _ in range(3):
-        client.put_object(Bucket="b", Key="k", Body=body)
+        client.put_object(Bucket="bucket", Key="k", Body=body)
     before = used()
     for _ in range(40):
-        client.put_object(Bucket="b", Key="k", Body=body)
+        client.put_object(Bucket="bucket", Key="k", Body=body)
     deadline = time.monotonic() + 60
     while used() > before + (80 << 20) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -282,14 +282,14 @@ def test_many_clients(own_server):
     """The last of many concurrent writers of one key wins whole."""
     one = own_server.start()
     clients = [make_client(one) for _ in range(8)]
-    clients[0].create_bucket(Bucket="b")
+    clients[0].create_bucket(Bucket="bucket")
     bodies = [bytes([n]) * size for n, size in
               enumerate([100, 50000, 300000, 2000000] * 2)]
 
     def work(n):
         for _ in range(10):
-            clients[n].put_object(Bucket="b", Key="k", Body=bodies[n])
-            got = clients[n].get_object(Bucket="b", Key="k")["Body"].read()
+            clients[n].put_object(Bucket="bucket", Key="k", Body=bodies[n])
+            got = clients[n].get_object(Bucket="bucket", Key="k")["Body"].read()
             assert got in bodies
         return True
 

@@ -166,8 +166,8 @@ test_full(void *arena)
 
     /* longer than any key */
     s3_memtable_reset(arena, 64 * 1024);
-    CHECK(s3_memtable_insert(m, 1, (s3_str_t){S3_MAX_KEY + 1,
-                                              (const uint8_t *) key},
+    CHECK(s3_memtable_insert(m, 1,
+                             (s3_str_t){S3_MAX_KEY + 1, (const uint8_t *) key},
                              &e, S3_MEM_DURABLE, 0, 0)
           == NULL);
 }

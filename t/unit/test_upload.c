@@ -60,7 +60,8 @@ up_part(up_t *u, unsigned store, unsigned number, const uint8_t *data,
     *ref = w->ref;
 
     bed_init_put(&u->b, store, &put,
-                 s3_upload_part_key(key, UP_KEY, UP_ID, number),
+                 s3_upload_part_key(key, UP_KEY, UP_ID, number,
+                                    (const uint8_t *) "tag tag "),
                  S3_KIND_OBJECT);
     put.bucket = BED_BUCKET + S3_SPACE_PARTS;
     put.writer = w;
@@ -400,7 +401,8 @@ test_keys(void)
     CHECK_INT(s3_upload_split(s3_str(buf, 36), &key, &id), S3_EINVAL);
 
     for (i = 1; i <= 10000; i += 37) {
-        s = s3_upload_part_key(buf, s3_string("a/b"), UP_ID, i);
+        s = s3_upload_part_key(buf, s3_string("a/b"), UP_ID, i,
+                               (const uint8_t *) "\0\0\0\0\0\0\0");
         CHECK_INT(s.len, 3 + 1 + 32 + 1 + 2);
         CHECK_INT(s3_upload_part_number(s), i);
     }
@@ -409,7 +411,7 @@ test_keys(void)
     CHECK_INT(s3_upload_part_number(s3_str(buf, 5)), 0);
     CHECK_INT(s3_upload_part_number(s3_null_str), 0);
 
-    s = s3_upload_part_key(buf, s3_string("k"), UP_ID, 9);
+    s = s3_upload_part_key(buf, s3_string("k"), UP_ID, 9, NULL);
     CHECK_INT(s3_upload_part_number(s), 9);
 
     memset(&e, 0, sizeof(e));
@@ -550,10 +552,10 @@ test_some_parts(void)
     up_part(&u, 0, 5, data, 40000, &other);
     up_part(&u, 0, 10000, data, 40000, &other);
 
-    bed_init_put(&u.b, 0, &put,
-                 s3_str(key, s3_upload_parts_prefix(key, UP_KEY, UP_ID).len
-                                 + 9),
-                 S3_KIND_OBJECT);
+    bed_init_put(
+        &u.b, 0, &put,
+        s3_str(key, s3_upload_parts_prefix(key, UP_KEY, UP_ID).len + 9),
+        S3_KIND_OBJECT);
     memcpy(key + put.key.len - 9, "\1not mine", 9);
     put.bucket = BED_BUCKET + S3_SPACE_PARTS;
     CHECK_INT(bed_commit(&u.b, &put), S3_OK);
@@ -648,7 +650,7 @@ up_die(uint64_t seed, unsigned steps, up_before_t before, int first_aborts,
     up_run_t *r;
 
     up_open(&u, seed, before);
-    bed_delay(&u.b, 2);
+    bed_delay(&u.b, seed % 2 ? 60 : 2); /* its last words come late */
     up_skew(&u, seed);
 
     r = malloc(sizeof(*r));
@@ -668,6 +670,7 @@ up_die(uint64_t seed, unsigned steps, up_before_t before, int first_aborts,
 
     over = r->done;
     s3_sim_kill(u.b.loop[0]);
+    bed_delay(&u.b, 1);
 
     if (meanwhile == UP_PUT) {
         rc = bed_put(&u.b, 2, UP_KEY, 0, u.fresh, UP_NEW, 0, 65536);
@@ -748,8 +751,8 @@ test_die(int first_aborts, int then_aborts, int conditional,
     __lsan_disable();
 
     for (steps = 0; steps < 2000; steps++) {
-        if (up_die(1000 + steps % 3, steps, before, first_aborts, then_aborts,
-                   conditional, meanwhile))
+        if (up_die(1000 + steps % 2 * 3 + steps % 3, steps, before,
+                   first_aborts, then_aborts, conditional, meanwhile))
         {
             break;
         }
@@ -808,8 +811,8 @@ up_race(up_race_t *c, const up_mix_t *mix, up_before_t before, uint64_t seed)
     }
 
     if (mix->put) {
-        c->writer = bed_write(&u->b, 2, UP_KEY, 0, u->fresh, UP_NEW, -1, 0,
-                              65536);
+        c->writer =
+            bed_write(&u->b, 2, UP_KEY, 0, u->fresh, UP_NEW, -1, 0, 65536);
         bed_init_put(&u->b, 2, &c->put, UP_KEY, S3_KIND_OBJECT);
         c->put.writer = c->writer;
         c->put.done = bed_flag_put;

@@ -1,0 +1,108 @@
+/*
+ * What the healer's files share.
+ *
+ *   s3_heal.c     the service: works off notes, settles, starts the others
+ *   s3_repair.c   one key for one drive: blobs rebuilt, record pushed
+ *   s3_recode.c   one object written again, over all drives that are up
+ *   s3_walk.c     all keys that one drive has, in an order that loses none
+ *   s3_refill.c   everything for a drive that is new at its place
+ *   s3_scrub.c    everything read in a period; leaks
+ *
+ *            notes ──┐
+ *   refill: walk ────┼──► repair(drive, key) ──► shard and record there
+ *   scrub:  walk ────┘        │
+ *                             └──► recode: a new version, where the drives
+ *                                  that are up give it more parity
+ *
+ * All run in one process of a store at a time.  Whatever they have begun ends
+ * by itself when the store is destroyed.
+ */
+
+#ifndef S3_HEAL_INT_H
+#define S3_HEAL_INT_H
+
+#include "storage/s3_commit.h"
+
+#pragma GCC visibility push(hidden)
+
+
+#define S3_HEAL_JOBS 4 /* keys that each of the three works on at once */
+
+
+typedef struct s3_repair_s s3_repair_t;
+typedef struct s3_recode_s s3_recode_t;
+typedef struct s3_walk_s s3_walk_t;
+typedef struct s3_refill_s s3_refill_t;
+typedef struct s3_scrub_s s3_scrub_t;
+
+
+/*
+ * The newest version of a key for the drive `target`.  rc S3_OK: the drive has
+ * it, durable, with its shards; or something newer has it noted.  version is
+ * the newest one then, not older than the one given.
+ */
+
+struct s3_repair_s {
+    s3_store_t *store;
+    unsigned target;
+    uint64_t bucket;
+    s3_str_t key;
+    s3_version_t version;
+    int rc;
+
+    void (*done)(s3_repair_t *repair);
+    void *ctx;
+
+    unsigned recode : 1; /* where it gains something */
+    int recode_rc;
+    unsigned ref;
+    s3_payload_t *payload;
+    s3_object_t *object;
+    uint8_t bytes[];
+};
+
+int s3_repair_start(s3_store_t *store, unsigned target, uint64_t bucket,
+                    s3_str_t key, const s3_version_t *version, int recode,
+                    void (*done)(s3_repair_t *repair), void *ctx);
+
+
+/* Would the object be safer if it were written now?  Shards beyond those that
+ * are needed count, of all drives it was written to. */
+int s3_recode_gain(s3_store_t *store, const s3_entry_t *e, s3_str_t refs);
+
+/*
+ * Writes the object again under a new version, everything else as it is, if it
+ * is still the newest.  Takes its own reference.  S3_OK; S3_ECONFLICT: there
+ * is a newer one; else nothing changed (S3_EDOUBT: perhaps it did).
+ */
+int s3_recode_start(s3_store_t *store, s3_object_t *object,
+                    void (*done)(void *ctx, int rc), void *ctx);
+
+
+/*
+ * Keys of one drive: the list of buckets; then of every bucket parts, uploads,
+ * objects.  References move from parts to objects, so none is missed.
+ */
+
+s3_walk_t *s3_walk_create(s3_store_t *store, unsigned drive,
+                          void (*ready)(void *ctx), void *ctx);
+void s3_walk_destroy(s3_walk_t *walk);
+
+/* S3_OK: *item is valid until the next call; S3_AGAIN: ready() will be called;
+ * S3_DONE; or the drive's error, final. */
+int s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item);
+
+
+/* Refill of one drive; ends with store->conf.refilled(). */
+
+s3_refill_t *s3_refill_start(s3_store_t *store, unsigned drive);
+void s3_refill_stop(s3_refill_t *refill); /* any time */
+int s3_refill_over(const s3_refill_t *refill);
+
+
+s3_scrub_t *s3_scrub_start(s3_store_t *store);
+void s3_scrub_stop(s3_scrub_t *scrub);
+
+#pragma GCC visibility pop
+
+#endif /* S3_HEAL_INT_H */

@@ -1,0 +1,274 @@
+/*
+ * Recovery: what is replayed into tables, and CONFIRMs onto what is in them.
+ */
+
+#include "storage/s3_recover_int.h"
+#include "storage/s3_bloom.h"
+#include <stdlib.h>
+
+
+void
+s3_replay_list(s3_replay_t *rp, s3_ztable_t *list)
+{
+    unsigned i;
+
+    memset(list, 0, S3_ZONE_TABLES * sizeof(*list));
+
+    for (i = 0; i < rp->n_tables; i++) {
+        list[i].id = rp->tables[i]->stats.id;
+        list[i].bytes = rp->tables[i]->stats.bytes;
+        list[i].entries = rp->tables[i]->stats.entries;
+    }
+}
+
+
+/* Tables [0, count) become one, where the list is full. */
+
+static int
+s3_replay_merge(s3_replay_t *rp, unsigned count)
+{
+    int rc;
+    unsigned i;
+    s3_table_t *t;
+    s3_compact_t c;
+    s3_forgotten_t f;
+
+    memset(&f, 0, sizeof(f));
+    memset(&c, 0, sizeof(c));
+    c.fs = rp->fs;
+    c.id = rp->d->next_table_id++;
+    c.drop = s3_forgotten_drop;
+    c.ctx = &f;
+
+    rc = s3_compact_tables(&c, rp->tables, count);
+    s3_forgotten_free(&f); /* memory_since begins above all of them */
+
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    t = NULL;
+
+    if (c.stats.entries) {
+        rc = s3_table_open(rp->fs, c.id, &t);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    for (i = 0; i < count; i++) {
+        s3_table_release(rp->tables[i]);
+    }
+
+    memmove(rp->tables + (t != NULL), rp->tables + count,
+            (rp->n_tables - count) * sizeof(t));
+    rp->n_tables = rp->n_tables - count + (t != NULL);
+
+    if (t) {
+        rp->tables[0] = t;
+    }
+
+    return S3_OK;
+}
+
+
+/* The memtable into a table; the memtable is empty then. */
+
+int
+s3_replay_flush(s3_replay_t *rp)
+{
+    int rc;
+    s3_table_t *t;
+    s3_source_t *sources[1];
+    s3_compact_t c;
+    s3_memsource_t src;
+
+    if (s3_memtable_count(rp->mem) == 0) {
+        return S3_OK;
+    }
+
+    if (rp->n_tables == S3_ZONE_TABLES) {
+        rc = s3_replay_merge(rp, S3_ZONE_TABLES / 2);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    s3_memsource_init(&src, rp->mem);
+    sources[0] = &src.source;
+
+    memset(&c, 0, sizeof(c));
+    c.fs = rp->fs;
+    c.id = rp->d->next_table_id++;
+    c.estimate = s3_memtable_count(rp->mem);
+
+    rc = s3_compact(&c, sources, 1);
+
+    if (rc == S3_OK && c.stats.entries) {
+        rc = s3_table_open(rp->fs, c.id, &t);
+
+        if (rc == S3_OK) {
+            memmove(rp->tables + 1, rp->tables, rp->n_tables * sizeof(t));
+            rp->tables[0] = t;
+            rp->n_tables++;
+        }
+    }
+
+    if (rc == S3_OK) {
+        s3_memtable_reset(rp->mem, rp->z->arena_size);
+    }
+
+    return rc;
+}
+
+
+int
+s3_replay_insert(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
+                 const s3_entry_t *e)
+{
+    int rc;
+
+    if (!s3_memtable_room(rp->mem, s3_memtable_need(key.len, e->extra_len))) {
+        rc = s3_replay_flush(rp);
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    return s3_memtable_insert(rp->mem, bucket, key, e, S3_MEM_DURABLE, 0, 0)
+               ? S3_OK
+               : S3_ENOMEM;
+}
+
+
+/* Flags all records of that version in the memtable; how many. */
+
+unsigned
+s3_replay_flag(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
+               const s3_version_t *v, uint8_t flags)
+{
+    unsigned n;
+    s3_entry_t e;
+    s3_memnode_t *node;
+
+    n = 0;
+    node = s3_memtable_seek(rp->mem, bucket, key);
+
+    while (node && node->bucket == bucket
+           && s3_str_eq(s3_memnode_key(node), key)) {
+        if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+            && s3_version_cmp(&e.version, v) == 0)
+        {
+            s3_memnode_flag(node, flags);
+            n++;
+        }
+
+        node = s3_memtable_next(rp->mem, node);
+    }
+
+    return n;
+}
+
+
+/* CONFIRMs whose record is in a table. */
+
+static int
+s3_replay_found(void *ctx, const s3_entry_t *e)
+{
+    s3_view_t *view = ctx;
+
+    return s3_view_durable(view, e) ? S3_OK : S3_ENOMEM;
+}
+
+
+static int
+s3_replay_get(s3_replay_t *rp, s3_view_t *view, uint64_t bucket, s3_str_t key,
+              s3_block_t *block)
+{
+    int rc;
+    unsigned i;
+    uint64_t hash;
+    s3_entry_t e;
+    s3_memnode_t *node;
+
+    node = s3_memtable_seek(rp->mem, bucket, key);
+
+    while (node && node->bucket == bucket
+           && s3_str_eq(s3_memnode_key(node), key)) {
+        if (s3_memnode_entry(node, &e) == S3_OK
+            && s3_view_durable(view, &e) == NULL) {
+            return S3_ENOMEM;
+        }
+
+        node = s3_memtable_next(rp->mem, node);
+    }
+
+    hash = s3_bloom_hash(bucket, key);
+
+    for (i = 0; i < rp->n_tables; i++) {
+
+        for (;;) {
+            rc = s3_table_get(rp->tables[i], NULL, bucket, key, hash, block,
+                              s3_replay_found, view);
+            if (rc != S3_AGAIN) {
+                break;
+            }
+
+            s3_block_read(rp->fs, block);
+        }
+
+        if (rc != S3_OK && rc != S3_ENOENT) {
+            return rc;
+        }
+    }
+
+    return S3_OK;
+}
+
+
+static int
+s3_replay_confirm(s3_replay_t *rp, s3_late_t *late, s3_block_t *block)
+{
+    int rc;
+    s3_str_t key = s3_str(late->key, late->key_len);
+    s3_view_t view;
+    s3_item_state_t *x;
+
+    s3_view_init(&view);
+    rc = s3_replay_get(rp, &view, late->bucket, key, block);
+
+    x = rc == S3_OK ? s3_view_version(&view, &late->version) : NULL;
+
+    if (x && s3_entry_is_record(&x->e)
+        && (x->e.flags & late->flags) != late->flags) {
+        x->e.flags |= late->flags;
+        rc = s3_replay_insert(rp, late->bucket, key, &x->e);
+    }
+
+    s3_view_done(&view);
+
+    return rc;
+}
+
+
+int
+s3_replay_confirms(s3_replay_t *rp)
+{
+    int rc;
+    s3_late_t *late;
+    s3_block_t block;
+
+    memset(&block, 0, sizeof(block));
+    rc = S3_OK;
+
+    while (rp->late && rc == S3_OK) {
+        late = rp->late;
+        rp->late = late->next;
+        rc = s3_replay_confirm(rp, late, &block);
+        free(late);
+    }
+
+    s3_block_release(&block);
+
+    return rc;
+}

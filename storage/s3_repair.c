@@ -1,0 +1,248 @@
+#include "storage/s3_heal_int.h"
+
+#include <stdlib.h>
+
+
+/*
+ *   newest ──► gather, from the others ──┬─ gain? ──► recode ──┐
+ *                                        ▼                     │
+ *              blobs of the drive rebuilt, one after the other │
+ *                                        ▼                     ▼
+ *                           record pushed to the drive ─────► done
+ *
+ * The push is a PULL done for the drive: its answer is younger than the
+ * question, so it is taken whatever the drive's floor says.
+ */
+
+
+static void s3_repair_blobs(s3_repair_t *rep);
+
+
+static void
+s3_repair_end(s3_repair_t *rep, int rc)
+{
+    rep->rc = rc;
+    rep->done(rep);
+
+    s3_payload_release(rep->payload);
+    s3_object_release(rep->object);
+    s3_store_release(rep->store);
+    free(rep);
+}
+
+
+static void
+s3_repair_pushed(s3_ballot_t *ballot)
+{
+    int rc;
+    s3_repair_t *rep = ballot->ctx;
+
+    /* GONE: something newer is confirmed there */
+
+    rc = (ballot->tally.yes | ballot->tally.gone) & s3_bit(rep->target)
+             ? S3_OK
+             : S3_EUNAVAIL;
+
+    s3_repair_end(rep, rc == S3_OK ? rep->recode_rc : rc);
+}
+
+
+static void
+s3_repair_rebuilt(void *ctx, int rc)
+{
+    s3_repair_t *rep = ctx;
+
+    if (rc != S3_OK) {
+        s3_repair_end(rep, rc);
+        return;
+    }
+
+    rep->ref++;
+    s3_repair_blobs(rep);
+}
+
+
+static void
+s3_repair_blobs(s3_repair_t *rep)
+{
+    s3_ref_t ref;
+    s3_str_t refs;
+
+    if (rep->store->closed) {
+        s3_repair_end(rep, S3_EUNAVAIL);
+        return;
+    }
+
+    refs = rep->payload->record.refs;
+
+    if (((size_t) rep->ref + 1) * S3_REF_SIZE > refs.len) {
+        if (s3_ballot_start(rep->store, rep->payload, s3_bit(rep->target), NULL,
+                            NULL, 0, S3_BALLOT_PULL, s3_repair_pushed, rep)
+            != S3_OK)
+        {
+            s3_repair_end(rep, S3_ENOMEM);
+        }
+
+        return;
+    }
+
+    if (s3_ref_decode(refs.data + (size_t) rep->ref * S3_REF_SIZE, &ref)
+        != S3_OK) {
+        s3_repair_end(rep, S3_ECORRUPT);
+        return;
+    }
+
+    if (s3_rebuild_start(rep->store, &ref, rep->target, 1, s3_repair_rebuilt,
+                         rep)
+        != S3_OK)
+    {
+        s3_repair_end(rep, S3_ENOMEM);
+    }
+}
+
+
+static void
+s3_repair_recoded(void *ctx, int rc)
+{
+    s3_repair_t *rep = ctx;
+
+    /* what came in between has notes of its own */
+
+    if (rc == S3_OK || rc == S3_ECONFLICT || rep->store->closed) {
+        s3_repair_end(rep, rep->store->closed ? S3_EUNAVAIL : S3_OK);
+        return;
+    }
+
+    /* at least what was there before; the rest is tried again */
+
+    rep->recode_rc = rc;
+    s3_repair_blobs(rep);
+}
+
+
+static void
+s3_repair_gathered(s3_gather_t *g)
+{
+    s3_record_t record;
+    s3_repair_t *rep = g->ctx;
+
+    if (g->rc != S3_OK || rep->store->closed) {
+        s3_repair_end(rep, g->rc != S3_OK ? g->rc : S3_EUNAVAIL);
+        return;
+    }
+
+    record = *g->record;
+    record.entry.flags &= S3_F_TIED | S3_F_KEEP;
+    record.entry.segment = 0;
+    record.entry.offset = 0;
+    record.entry.length = 0;
+
+    rep->payload = s3_payload_create(g->store, &record, g->data);
+
+    if (rep->payload == NULL) {
+        s3_repair_end(rep, S3_ENOMEM);
+        return;
+    }
+
+    if (!rep->recode
+        || !(s3_store_voters(rep->store, 0) & s3_bit(rep->target))
+        || !s3_recode_gain(rep->store, &record.entry, record.refs))
+    {
+        s3_repair_blobs(rep);
+        return;
+    }
+
+    rep->object = calloc(1, sizeof(s3_object_t));
+    if (rep->object == NULL) {
+        s3_repair_end(rep, S3_ENOMEM);
+        return;
+    }
+
+    rep->object->refs = 1;
+    rep->object->bucket = rep->bucket;
+    rep->object->entry = record.entry;
+    rep->object->record = record;
+    rep->object->record.data = s3_null_str;
+    rep->object->buf = s3_gather_take(g);
+
+    if (s3_recode_start(rep->store, rep->object, s3_repair_recoded, rep)
+        != S3_OK) {
+        s3_repair_end(rep, S3_ENOMEM);
+    }
+}
+
+
+static void
+s3_repair_newest(s3_newest_t *nw)
+{
+    s3_repair_t *rep = nw->ctx;
+
+    if (nw->rc == S3_ENOENT) {
+        s3_repair_end(rep, S3_OK); /* nothing is left to repair */
+        return;
+    }
+
+    if (nw->rc != S3_OK || rep->store->closed) {
+        s3_repair_end(rep, nw->rc != S3_OK ? nw->rc : S3_EUNAVAIL);
+        return;
+    }
+
+    if (s3_version_cmp(&nw->entry.version, &rep->version) > 0) {
+        rep->version = nw->entry.version;
+    }
+
+    if (!nw->confirmed) {
+        (void) s3_round_start(nw->store, S3_CONFIRM, nw->store->all, nw->bucket,
+                              nw->key, &nw->entry.version,
+                              nw->entry.flags & S3_F_KEEP, NULL, NULL);
+    }
+
+    /* the others' copy, not what the target may have of it */
+
+    if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry,
+                        nw->held & ~s3_bit(rep->target), nw, 1,
+                        s3_repair_gathered, rep)
+        != S3_OK)
+    {
+        s3_repair_end(rep, S3_ENOMEM);
+    }
+}
+
+
+int
+s3_repair_start(s3_store_t *store, unsigned target, uint64_t bucket,
+                s3_str_t key, const s3_version_t *version, int recode,
+                void (*done)(s3_repair_t *repair), void *ctx)
+{
+    s3_repair_t *rep;
+
+    rep = calloc(1, sizeof(s3_repair_t) + key.len + 1);
+    if (rep == NULL) {
+        return S3_ENOMEM;
+    }
+
+    if (key.len) {
+        memcpy(rep->bytes, key.data, key.len);
+    }
+
+    store->refs++;
+    rep->store = store;
+    rep->target = target;
+    rep->bucket = bucket;
+    rep->key = s3_str(rep->bytes, key.len);
+    rep->version = *version;
+    rep->recode = recode != 0;
+    rep->done = done;
+    rep->ctx = ctx;
+
+    if (s3_newest_start(store, bucket, rep->key, S3_NEWEST_QUIET,
+                        s3_repair_newest, rep)
+        != S3_OK)
+    {
+        s3_store_release(store);
+        free(rep);
+        return S3_ENOMEM;
+    }
+
+    return S3_OK;
+}

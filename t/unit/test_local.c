@@ -1,0 +1,663 @@
+/*
+ * A local drive, rule by rule: votes, conditions, fences, confirms, closed
+ * buckets, notes, lists; formats that are refused; a drive that comes back.
+ */
+
+#include "storage/s3_node.h"
+#include "storage/s3_format.h"
+#include "storage/s3_zone.h"
+#include "s3_memfs.h"
+#include "s3_test.h"
+
+#define DRIVES 3
+#define BUCKET 1024
+
+
+static s3_sim_t *sim;
+static s3_memfs_t *disks[DRIVES];
+static s3_loop_t *loop;
+static s3_node_t *node;
+static s3_drive_t *d;
+static void *zone;
+static size_t zone_size;
+static int done;
+static char said[2048]; /* last message */
+
+
+static uint64_t
+wall(void *ctx)
+{
+    (void) ctx;
+    return 1700000000000000ULL + s3_sim_now(sim);
+}
+
+
+static void
+fill(void *ctx, void *buf, size_t len)
+{
+    size_t i;
+
+    (void) ctx;
+
+    for (i = 0; i < len; i++) {
+        ((uint8_t *) buf)[i] = (uint8_t) s3_sim_random(sim, 256);
+    }
+}
+
+
+static void
+say(void *ctx, int level, const char *message)
+{
+    (void) ctx;
+
+    if (level <= S3_LOG_ERR) {
+        snprintf(said, sizeof(said), "%s", message);
+    }
+}
+
+
+static int
+alive(void *ctx, int64_t pid)
+{
+    (void) ctx;
+    return pid > 0;
+}
+
+
+static void
+conf_init(s3_node_conf_t *conf, unsigned n)
+{
+    unsigned i;
+
+    memset(conf, 0, sizeof(*conf));
+    conf->n = n;
+
+    for (i = 0; i < n; i++) {
+        conf->fs[i] = s3_memfs_fs(disks[i]);
+    }
+
+    conf->zone = zone;
+    conf->zone_size = zone_size;
+    conf->fresh = 1;
+    conf->parity = n > 1 ? 1 : 0;
+    conf->segment_size = 64 * 1024;
+    conf->max_segments = 64;
+    conf->wall_us = wall;
+    conf->random = fill;
+    conf->log = say;
+}
+
+
+static void
+world(unsigned n)
+{
+    unsigned i;
+
+    sim = s3_sim_create(7);
+
+    for (i = 0; i < n; i++) {
+        disks[i] = s3_memfs_create(sim, i, 0);
+    }
+
+    zone_size = s3_align(s3_node_zone_min(n, 64), (size_t) 4096);
+    zone = aligned_alloc(4096, zone_size);
+    memset(zone, 0, zone_size);
+}
+
+
+static void
+up(s3_node_conf_t *conf)
+{
+    REQUIRE(s3_node_recover(conf) == S3_OK);
+    loop = s3_sim_loop(sim);
+    REQUIRE(s3_node_attach(conf, loop, S3_NODE_ANY_SLOT, 1, alive, &node)
+            == S3_OK);
+    d = s3_node_drive(node, 0);
+}
+
+
+static void
+down(void)
+{
+    unsigned i;
+
+    s3_node_quiesce(node);
+
+    for (i = 0; s3_node_busy(node) && i < 100000; i++) {
+        if (!s3_sim_step(sim)) {
+            s3_sim_sleep(sim, 1000);
+        }
+    }
+
+    CHECK_INT(s3_node_busy(node), 0);
+    s3_node_detach(node);
+    s3_sim_kill(loop);
+}
+
+
+static void
+world_end(void)
+{
+    s3_sim_destroy(sim);
+    free(zone);
+}
+
+
+static void
+req_done(s3_req_t *req)
+{
+    (void) req;
+    done = 1;
+}
+
+
+static void
+await(void)
+{
+    REQUIRE(s3_sim_until(sim, &done));
+    done = 0;
+}
+
+
+static s3_version_t
+ver(uint64_t time)
+{
+    return (s3_version_t){1700000000000000ULL + time, 1, 1};
+}
+
+
+static s3_vote_t last;
+
+static s3_answer_t
+vote_full(const char *key, uint64_t v, s3_kind_t kind, int64_t expects,
+          uint32_t voters, uint64_t bucket, uint32_t generation, uint64_t dead)
+{
+    s3_record_t r;
+    s3_version_t x = ver(dead);
+
+    memset(&r, 0, sizeof(r));
+    r.bucket = bucket;
+    r.generation = generation;
+    r.key = s3_str(key, strlen(key));
+    r.entry.version = ver(v);
+    r.entry.kind = (uint8_t) kind;
+    r.entry.voters = voters;
+
+    if (expects >= 0) {
+        r.conditional = 1;
+        r.expects = expects ? ver((uint64_t) expects) : s3_version_none;
+    }
+
+    memset(&last, 0, sizeof(last));
+    last.req.done = req_done;
+    last.record = &r;
+
+    if (dead) {
+        last.dead = &x;
+        last.n_dead = 1;
+    }
+
+    d->ops->vote(d, &last);
+    await();
+
+    if (last.req.rc != S3_OK) {
+        return S3_ANSWER_NONE;
+    }
+
+    return last.req.answer;
+}
+
+
+static s3_answer_t
+vote(const char *key, uint64_t v, int64_t expects)
+{
+    return vote_full(key, v, S3_KIND_OBJECT, expects, 1, BUCKET, 1, 0);
+}
+
+
+static s3_mark_t mark;
+
+static s3_answer_t
+marking(void (*op)(s3_drive_t *, s3_mark_t *), const char *key, uint64_t v)
+{
+    memset(&mark, 0, sizeof(mark));
+    mark.req.done = req_done;
+    mark.bucket = BUCKET;
+    mark.key = s3_str(key, strlen(key));
+    mark.version = ver(v);
+    op(d, &mark);
+    await();
+
+    return mark.req.rc == S3_OK ? mark.req.answer : S3_ANSWER_NONE;
+}
+
+
+static s3_answer_t
+push(const char *key, uint64_t v)
+{
+    s3_record_t r;
+    s3_vote_t p;
+
+    memset(&r, 0, sizeof(r));
+    r.bucket = BUCKET;
+    r.key = s3_str(key, strlen(key));
+    r.entry.version = ver(v);
+    r.entry.kind = S3_KIND_OBJECT;
+    r.entry.voters = 2; /* not this one */
+    memset(&p, 0, sizeof(p));
+    p.req.done = req_done;
+    p.record = &r;
+    d->ops->push(d, &p);
+    await();
+
+    return p.req.rc == S3_OK ? p.req.answer : S3_ANSWER_NONE;
+}
+
+
+static unsigned
+entries(uint64_t bucket, const void *key, size_t len, s3_entry_t *first)
+{
+    unsigned n;
+    s3_lookup_t lookup;
+
+    memset(&lookup, 0, sizeof(lookup));
+    lookup.req.done = req_done;
+    lookup.bucket = bucket;
+    lookup.key = s3_str(key, len);
+    d->ops->read(d, &lookup);
+    await();
+    CHECK_INT(lookup.req.rc, S3_OK);
+
+    n = lookup.n;
+
+    if (n && first) {
+        *first = lookup.entries[0];
+    }
+
+    s3_lookup_release(&lookup);
+
+    return n;
+}
+
+
+static void
+test_votes(void)
+{
+    s3_entry_t e;
+
+    CHECK_INT(vote("a", 10, -1), S3_ANSWER_YES);
+    CHECK_INT(vote("a", 10, -1), S3_ANSWER_YES);
+    CHECK_INT(vote("a", 5, -1), S3_ANSWER_NO);
+    CHECK_INT(last.cause.version.time, ver(10).time);
+    CHECK_INT(entries(BUCKET, "a", 1, &e), 1);
+    CHECK_INT(e.kind, S3_KIND_OBJECT);
+
+    /* not a voter: refuses, and holds nothing */
+    CHECK_INT(vote_full("a", 20, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
+              S3_ANSWER_NO);
+    CHECK_INT(entries(BUCKET, "a", 1, NULL), 1);
+
+    /* far ahead */
+    CHECK_INT(vote("a", 8 * 86400ULL * 1000000, -1), S3_ANSWER_CLOCK);
+
+    /* expects nothing: 10 stands in the way, it is not known to be committed */
+    CHECK_INT(vote("a", 30, 0), S3_ANSWER_BUSY);
+    CHECK_INT(last.cause.version.time, ver(10).time);
+    CHECK_INT(vote("a", 30, 10), S3_ANSWER_YES);
+
+    /* confirmed: a condition that is false is a NO for ever */
+    CHECK_INT(marking(d->ops->confirm, "a", 30), S3_ANSWER_YES);
+    CHECK_INT(vote("a", 40, 10), S3_ANSWER_NO);
+    CHECK_INT(marking(d->ops->status, "a", 40), S3_ANSWER_NO);
+    CHECK_INT(vote("a", 40, -1), S3_ANSWER_NO);
+
+    /* 40 is fenced, which counts as newer for those below it */
+    CHECK_INT(vote("a", 35, 30), S3_ANSWER_NO);
+    CHECK_INT(vote("a", 50, 30), S3_ANSWER_YES);
+
+    /* one that does not expect the right thing, with what it found dead */
+    CHECK_INT(vote("a", 60, 30), S3_ANSWER_BUSY);
+    CHECK_INT(vote_full("a", 60, S3_KIND_OBJECT, 30, 1, BUCKET, 1, 50),
+              S3_ANSWER_YES);
+    CHECK_INT(marking(d->ops->status, "a", 50), S3_ANSWER_NO);
+
+    /* malformed */
+    CHECK_INT(vote_full("a", 70, S3_KIND_FENCE, -1, 1, BUCKET, 1, 0),
+              S3_ANSWER_NONE);
+    CHECK_INT(last.req.rc, S3_EINVAL);
+    CHECK_INT(vote("", 70, -1), S3_ANSWER_NONE);
+}
+
+
+static void
+test_marks(void)
+{
+    s3_entry_t e;
+
+    CHECK_INT(marking(d->ops->status, "f", 10), S3_ANSWER_NOT_HELD);
+    CHECK_INT(marking(d->ops->fence, "f", 10), S3_ANSWER_NO);
+    CHECK_INT(marking(d->ops->status, "f", 10), S3_ANSWER_NO);
+    CHECK_INT(vote("f", 10, -1), S3_ANSWER_NO);
+    CHECK_INT(entries(BUCKET, "f", 1, NULL), 0);
+
+    CHECK_INT(vote("f", 20, -1), S3_ANSWER_YES);
+    CHECK_INT(marking(d->ops->fence, "f", 20), S3_ANSWER_YES);
+    CHECK_INT(mark.entry.voters, 1);
+
+    CHECK_INT(marking(d->ops->dead, "f", 20), S3_ANSWER_NO);
+    CHECK_INT(entries(BUCKET, "f", 1, &e), 1);
+    CHECK_INT(e.kind, S3_KIND_DEAD);
+    CHECK_INT(vote("f", 20, -1), S3_ANSWER_NO);
+
+    /* pushed over a fence, and confirmed by that */
+    CHECK_INT(push("f", 30), S3_ANSWER_YES);
+    CHECK_INT(entries(BUCKET, "f", 1, &e), 1);
+    CHECK_INT(e.flags, S3_F_CONFIRMED | S3_F_PUSHED);
+    CHECK_INT(push("f", 25), S3_ANSWER_GONE);
+    CHECK_INT(marking(d->ops->dead, "f", 30), S3_ANSWER_YES);
+    CHECK_INT(marking(d->ops->dead, "f", 25), S3_ANSWER_GONE);
+    CHECK_INT(marking(d->ops->confirm, "f", 99), S3_ANSWER_NOT_HELD);
+
+    /* older than what is confirmed: never held, if it is from after the start;
+     * what was before that nobody knows */
+    CHECK_INT(marking(d->ops->fence, "f", 22), S3_ANSWER_NO);
+    CHECK(mark.newer_confirmed);
+    CHECK_INT(push("g", 30), S3_ANSWER_YES);
+    CHECK_INT(marking(d->ops->fence, "g", (uint64_t) -1000), S3_ANSWER_GONE);
+    CHECK(mark.newer_confirmed);
+}
+
+
+static void
+test_local_entries(void)
+{
+    s3_close_t close;
+    s3_note_t note;
+    uint8_t key[] = {2, 0, 0, 0, 0, 0, 0, 4, 0, 'k'};
+
+    CHECK_INT(vote_full("x", 10, S3_KIND_OBJECT, -1, 1, 2048, 3, 0),
+              S3_ANSWER_YES);
+
+    memset(&close, 0, sizeof(close));
+    close.req.done = req_done;
+    close.bucket = 2048;
+    close.generation = 3;
+    d->ops->close_bucket(d, &close);
+    await();
+    CHECK_INT(close.req.rc, S3_OK);
+    CHECK_INT(close.req.answer, S3_ANSWER_YES);
+
+    CHECK_INT(vote_full("y", 20, S3_KIND_OBJECT, -1, 1, 2048, 3, 0),
+              S3_ANSWER_STALE);
+    CHECK_INT(vote_full("y", 20, S3_KIND_OBJECT, -1, 1, 2048, 4, 0),
+              S3_ANSWER_YES);
+
+    memset(&note, 0, sizeof(note));
+    note.req.done = req_done;
+    note.target = 2;
+    note.bucket = 1024;
+    note.key = s3_string("k");
+    note.version = ver(5);
+    d->ops->note(d, &note);
+    await();
+    CHECK_INT(note.req.rc, S3_OK);
+    CHECK_INT(entries(S3_BUCKET_NOTES, key, sizeof(key), NULL), 1);
+
+    /* older than the note: it stays */
+    note.version = ver(4);
+    d->ops->unnote(d, &note);
+    await();
+    CHECK_INT(entries(S3_BUCKET_NOTES, key, sizeof(key), NULL), 1);
+
+    note.version = ver(5);
+    d->ops->unnote(d, &note);
+    await();
+    CHECK_INT(entries(S3_BUCKET_NOTES, key, sizeof(key), NULL), 0);
+}
+
+
+static unsigned
+list(const char *from, int after, const char *prefix, const char *delimiter,
+     unsigned max, char *out)
+{
+    unsigned i, n;
+    s3_scan_t scan;
+
+    memset(&scan, 0, sizeof(scan));
+    scan.req.done = req_done;
+    scan.bucket = 4096;
+    scan.from = s3_str(from, strlen(from));
+    scan.after = after != 0;
+    scan.prefix = s3_str(prefix, strlen(prefix));
+    scan.delimiter = s3_str(delimiter, strlen(delimiter));
+    scan.max = max;
+    d->ops->list(d, &scan);
+    await();
+    CHECK_INT(scan.req.rc, S3_OK);
+
+    out[0] = '\0';
+
+    for (i = 0, n = 0; i < scan.n; i++) {
+        n += (unsigned) sprintf(out + n, "%.*s%s ", (int) scan.items[i].key.len,
+                                (const char *) scan.items[i].key.data,
+                                scan.items[i].common ? "*" : "");
+    }
+
+    i = scan.end;
+    s3_scan_release(&scan);
+
+    return i;
+}
+
+
+static void
+test_list(void)
+{
+    unsigned i;
+    char out[512];
+    static const char *const names[] = {"a", "b/1",   "b/2", "b/3",
+                                        "c", "d/x/1", "d/y", "e"};
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CHECK_INT(
+            vote_full(names[i], 100 + i, S3_KIND_OBJECT, -1, 1, 4096, 1, 0),
+            S3_ANSWER_YES);
+        memset(&mark, 0, sizeof(mark));
+        mark.req.done = req_done;
+        mark.bucket = 4096;
+        mark.key = s3_str(names[i], strlen(names[i]));
+        mark.version = ver(100 + i);
+        d->ops->confirm(d, &mark);
+        await();
+    }
+
+    CHECK_INT(list("", 0, "", "", 100, out), 1);
+    CHECK_STR(out, "a b/1 b/2 b/3 c d/x/1 d/y e ");
+    CHECK_INT(list("", 0, "", "", 3, out), 0);
+    CHECK_STR(out, "a b/1 b/2 ");
+    CHECK_INT(list("b/2", 1, "", "", 100, out), 1);
+    CHECK_STR(out, "b/3 c d/x/1 d/y e ");
+    CHECK_INT(list("b/2", 0, "b", "", 100, out), 1);
+    CHECK_STR(out, "b/2 b/3 ");
+    CHECK_INT(list("", 0, "", "/", 100, out), 1);
+    CHECK_STR(out, "a b/1* c d/x/1* e ");
+    CHECK_INT(list("", 0, "d/", "/", 100, out), 1);
+    CHECK_STR(out, "d/x/1* d/y ");
+    CHECK_INT(list("", 0, "zz", "", 100, out), 1);
+    CHECK_STR(out, "");
+
+    /* an unconfirmed newest one may not hide the rest of its prefix */
+    CHECK_INT(vote_full("b/1", 200, S3_KIND_TOMBSTONE, -1, 1, 4096, 1, 0),
+              S3_ANSWER_YES);
+    CHECK_INT(list("", 0, "b", "/", 100, out), 1);
+    CHECK_STR(out, "b/1 b/2* ");
+}
+
+
+static void
+test_format(void)
+{
+    s3_node_conf_t conf;
+    s3_memfs_t *swap;
+    s3_file_t *f;
+    s3_fs_t *fs;
+
+    world(3);
+    conf_init(&conf, 3);
+
+    /* a directory that holds something else */
+    fs = s3_memfs_fs(disks[1]);
+    REQUIRE(fs->open(fs, "precious", S3_O_WRITE | S3_O_CREATE, &f) == S3_OK);
+    fs->close(fs, f);
+    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
+    CHECK(strstr(said, "drive 2") != NULL);
+    CHECK_INT(fs->open(fs, "format.json", S3_O_READ, &f), S3_ENOENT);
+    REQUIRE(fs->unlink(fs, "precious") == S3_OK);
+
+    /* a new store wants all of its drives */
+    conf.fs[2] = NULL;
+    CHECK_INT(s3_node_recover(&conf), S3_EUNAVAIL);
+    conf_init(&conf, 3);
+    CHECK_INT(s3_node_recover(&conf), S3_OK);
+    CHECK_INT(s3_node_recover(&conf), S3_OK);
+
+    /* wrong order */
+    swap = disks[0];
+    disks[0] = disks[1];
+    disks[1] = swap;
+    conf_init(&conf, 3);
+    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
+    CHECK(strstr(said, "wrong order") != NULL);
+    disks[1] = disks[0];
+    disks[0] = swap;
+
+    /* more of them away than parity allows */
+    conf_init(&conf, 3);
+    conf.fs[0] = NULL;
+    conf.fs[1] = NULL;
+    CHECK_INT(s3_node_recover(&conf), S3_EUNAVAIL);
+
+    /* an empty one in the place of a drive: new, and it says so */
+    swap = disks[2];
+    disks[2] = s3_memfs_create(sim, 2, 0);
+    conf_init(&conf, 3);
+    CHECK_INT(s3_node_recover(&conf), S3_OK);
+    CHECK_INT(((s3_zone_t *) zone)->drives[2].state, S3_DRIVE_REFILLING);
+
+    /* the zone is for those who belong to it */
+    conf.fresh = 0;
+    CHECK_INT(s3_node_recover(&conf), S3_OK);
+    conf.instance[0] = 1;
+    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
+
+    (void) swap;
+    world_end();
+}
+
+
+static int returned;
+
+static void
+on_return(void *ctx, int rc)
+{
+    (void) ctx;
+    returned = rc;
+    done = 1;
+}
+
+
+static void
+test_return(void)
+{
+    s3_node_conf_t conf;
+    s3_drive_t *second;
+    s3_entry_t e;
+
+    world(2);
+    conf_init(&conf, 2);
+    up(&conf);
+    d = s3_node_drive(node, 1);
+    CHECK_INT(vote_full("r", 10, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
+              S3_ANSWER_YES);
+    down();
+
+    /* started without it */
+    conf.fs[1] = NULL;
+    up(&conf);
+    second = s3_node_drive(node, 1);
+    d = second;
+    CHECK_INT(second->state, S3_DRIVE_MISSING);
+    CHECK_INT(vote("r", 20, -1), S3_ANSWER_NONE);
+    CHECK_INT(last.req.rc, S3_EUNAVAIL);
+
+    REQUIRE(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL)
+            == S3_OK);
+    await();
+    CHECK_INT(returned, S3_OK);
+    CHECK_INT(entries(BUCKET, "r", 1, &e), 1);
+    CHECK_INT(e.version.time, ver(10).time);
+    CHECK_INT(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL),
+              S3_EEXIST);
+    CHECK_INT(vote_full("r", 20, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
+              S3_ANSWER_YES);
+
+    /* goes away while running, with a write under way, and comes back */
+    s3_memfs_set_dead(disks[1], 1);
+    CHECK_INT(vote_full("r", 30, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
+              S3_ANSWER_NONE);
+    CHECK_INT(last.req.rc, S3_EIO);
+    CHECK_INT(second->state, S3_DRIVE_FAILING);
+    ((s3_zone_t *) zone)->drives[1].state = S3_DRIVE_MISSING;
+    s3_sim_sleep(sim, 1000000);
+    s3_memfs_set_dead(disks[1], 0);
+    REQUIRE(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL)
+            == S3_OK);
+    await();
+    CHECK_INT(returned, S3_OK);
+    s3_sim_sleep(sim, 1000000);
+    CHECK_INT(s3_zone_state(&((s3_zone_t *) zone)->drives[1]), S3_DRIVE_OK);
+    CHECK_INT(entries(BUCKET, "r", 1, &e), 2);
+    CHECK_INT(vote_full("r", 40, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
+              S3_ANSWER_YES);
+
+    down();
+    world_end();
+}
+
+
+int
+main(void)
+{
+    unsigned i;
+    s3_entry_t e;
+    s3_node_conf_t conf;
+
+    world(1);
+    conf_init(&conf, 1);
+    up(&conf);
+
+    test_votes();
+    test_marks();
+    test_local_entries();
+    test_list();
+
+    /* twice again: from the log, and from tables */
+    for (i = 0; i < 2; i++) {
+        down();
+        up(&conf);
+        CHECK_INT(marking(d->ops->status, "a", 60), S3_ANSWER_YES);
+        CHECK_INT(marking(d->ops->status, "a", 40), S3_ANSWER_NO);
+        CHECK_INT(entries(BUCKET, "f", 1, &e), 1);
+        CHECK_INT(e.flags, S3_F_CONFIRMED | S3_F_PUSHED);
+        CHECK_INT(vote_full("z", 900, S3_KIND_OBJECT, -1, 1, 2048, 3, 0),
+                  S3_ANSWER_STALE);
+    }
+
+    down();
+    world_end();
+
+    test_format();
+    test_return();
+
+    return S3_TEST_END();
+}
