@@ -13,6 +13,8 @@ typedef struct {
 } ngx_http_s3_attributes_t;
 
 
+static ngx_int_t ngx_http_s3_attributes_names(ngx_http_s3_ctx_t *s,
+    s3_str_t *names);
 static void ngx_http_s3_attributes_begin(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_attributes_found(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_attributes_parts(ngx_http_s3_ctx_t *s,
@@ -23,21 +25,19 @@ static void ngx_http_s3_attributes_cleanup(void *data);
 void
 ngx_http_s3_get_attributes(ngx_http_s3_ctx_t *s)
 {
+    s3_str_t                   names;
     s3_xml_attributes_t       *a;
     ngx_http_s3_attributes_t  *op;
 
     op = ngx_pcalloc(s->pool, sizeof(ngx_http_s3_attributes_t));
-    if (op == NULL) {
+    if (op == NULL || ngx_http_s3_attributes_names(s, &names) != NGX_OK) {
         ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
         return;
     }
 
     a = &op->attrs;
 
-    if (s3_parse_attributes(
-            ngx_http_s3_request_header(s, "x-amz-object-attributes"),
-            &a->mask, &s->fault)
-        != S3_ERR_NONE
+    if (s3_parse_attributes(names, &a->mask, &s->fault) != S3_ERR_NONE
         || s3_parse_limit(S3_LIMIT_ATTR_MAX_PARTS,
                           ngx_http_s3_request_header(s, "x-amz-max-parts"),
                           &a->max_parts, &s->fault)
@@ -58,6 +58,63 @@ ngx_http_s3_get_attributes(ngx_http_s3_ctx_t *s)
     s->op_cleanup = ngx_http_s3_attributes_cleanup;
 
     ngx_http_s3_with_bucket(s, ngx_http_s3_attributes_begin);
+}
+
+
+/* A list: in one header, or as some SDKs send it, in a header for each. */
+
+static ngx_int_t
+ngx_http_s3_attributes_names(ngx_http_s3_ctx_t *s, s3_str_t *names)
+{
+    size_t              len;
+    u_char             *p, *data;
+    ngx_uint_t          i, n;
+    const s3_header_t  *h;
+
+    static ngx_str_t  name = ngx_string("x-amz-object-attributes");
+
+    n = 0;
+    len = 0;
+
+    for (i = 0; i < s->nheaders; i++) {
+        h = &s->headers[i];
+
+        if (h->name.len == name.len
+            && ngx_strncasecmp((u_char *) h->name.data, name.data, name.len)
+               == 0)
+        {
+            n++;
+            len += h->value.len + 1;
+        }
+    }
+
+    if (n < 2) {
+        *names = ngx_http_s3_request_header(s, (char *) name.data);
+        return NGX_OK;
+    }
+
+    data = ngx_pnalloc(s->pool, len);
+    if (data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = data;
+
+    for (i = 0; i < s->nheaders; i++) {
+        h = &s->headers[i];
+
+        if (h->name.len == name.len
+            && ngx_strncasecmp((u_char *) h->name.data, name.data, name.len)
+               == 0)
+        {
+            p = ngx_cpymem(p, h->value.data, h->value.len);
+            *p++ = ',';
+        }
+    }
+
+    *names = s3_str(data, p - data);
+
+    return NGX_OK;
 }
 
 

@@ -48,6 +48,7 @@ typedef struct {
 } ngx_http_s3_complete_t;
 
 
+static ngx_int_t ngx_http_s3_complete_headers(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_parsed(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_cleanup(void *data);
 static void ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s);
@@ -75,7 +76,9 @@ static void ngx_http_s3_complete_answer(ngx_http_s3_ctx_t *s,
 void
 ngx_http_s3_complete_upload(ngx_http_s3_ctx_t *s)
 {
-    if (ngx_http_s3_write_condition(s, 0) != NGX_OK) {
+    if (ngx_http_s3_write_condition(s, 0) != NGX_OK
+        || ngx_http_s3_complete_headers(s) != NGX_OK)
+    {
         ngx_http_s3_fail(s);
         return;
     }
@@ -86,6 +89,36 @@ ngx_http_s3_complete_upload(ngx_http_s3_ctx_t *s)
 
     ngx_http_s3_body_collect(s, s3_op_info(s->route.op)->max_body,
                              ngx_http_s3_complete_parsed);
+}
+
+
+/* One checksum of the object at most. */
+
+static ngx_int_t
+ngx_http_s3_complete_headers(ngx_http_s3_ctx_t *s)
+{
+    ngx_uint_t   i, n;
+    const char  *name;
+
+    n = 0;
+
+    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
+        name = (const char *) s3_checksum_info(i)->header.data;
+
+        if (ngx_http_s3_request_header(s, name).data != NULL) {
+            n++;
+        }
+    }
+
+    if (n < 2) {
+        return NGX_OK;
+    }
+
+    s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+             "Expecting a single x-amz-checksum- header. "
+             "Multiple checksum Types are not allowed.");
+
+    return NGX_ERROR;
 }
 
 
@@ -223,6 +256,7 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
 
     uint32_t                    number;
     s3_str_t                    digest;
+    s3_version_t                version;
     ngx_http_s3_complete_t     *op;
     ngx_http_s3_stored_part_t  *part;
 
@@ -247,7 +281,9 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
 
     part = &op->parts[op->next];
 
-    if (part->found && s3_version_cmp(&part->version, &entry->version) > 0) {
+    version = s3_upload_part_version(entry);
+
+    if (part->found && s3_version_cmp(&part->version, &version) > 0) {
         return S3_OK;
     }
 
@@ -258,7 +294,7 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
     }
 
     part->found = 1;
-    part->version = entry->version;
+    part->version = version;
     part->size = entry->size;
     part->alg = entry->checksum & 0xf;
     part->digest_len = (uint8_t) digest.len;
@@ -433,9 +469,11 @@ ngx_http_s3_complete_part(ngx_http_s3_ctx_t *s, size_t i)
 static ngx_int_t
 ngx_http_s3_complete_checksum(ngx_http_s3_ctx_t *s)
 {
-    size_t                   i;
-    uint8_t                  checksum;
-    ngx_http_s3_complete_t  *op;
+    size_t                     i, k;
+    u_char                     name[16];
+    uint8_t                    checksum;
+    ngx_http_s3_complete_t    *op;
+    const s3_checksum_info_t  *info;
 
     op = s->op;
     checksum = s->upload->entry.checksum;
@@ -456,6 +494,24 @@ ngx_http_s3_complete_checksum(ngx_http_s3_ctx_t *s)
             && op->doc.parts[i].number != i + 1)
         {
             s3_fault(&s->fault, S3_ERR_INVALID_PART_ORDER, NULL);
+            return NGX_ERROR;
+        }
+
+        if (op->type == S3_CHECKSUM_COMPOSITE
+            && op->doc.parts[i].alg == S3_CHECKSUM_NONE)
+        {
+            info = s3_checksum_info(op->alg);
+
+            for (k = 0; k < info->name.len; k++) {
+                name[k] = ngx_tolower(info->name.data[k]);
+            }
+
+            s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
+                      "The upload was created using a %.*s checksum. The "
+                      "complete request must include the checksum for each "
+                      "part. It was missing for part %u in the request.",
+                      (int) info->name.len, (char *) name,
+                      (unsigned int) op->doc.parts[i].number);
             return NGX_ERROR;
         }
     }

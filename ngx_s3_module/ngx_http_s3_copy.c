@@ -252,6 +252,10 @@ ngx_http_s3_copy_meta(ngx_http_s3_ctx_t *s)
                                             "x-amz-website-redirect-location");
 
         if (redirect.data != NULL) {
+            if (ngx_http_s3_check_redirect(s, redirect) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
             s3_meta_add(&s->meta, S3_META_WEBSITE_REDIRECT, redirect);
         }
     }

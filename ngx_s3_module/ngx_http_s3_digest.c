@@ -324,12 +324,14 @@ ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s)
     {
         s3_fault(&s->fault, S3_ERR_BAD_DIGEST, NULL);
 
-        p = ngx_pnalloc(s->pool, 2 * s3_base64_len(16));
+        /* AWS writes the one in hex, the other as the header has it */
+
+        p = ngx_pnalloc(s->pool, 32 + s3_base64_len(16));
         if (p != NULL) {
-            s3_base64_encode(p, s3_str(body->want_md5, 16));
-            s3_fault_add(&s->fault, "ExpectedDigest", s3_str(p, 24));
-            s3_base64_encode(p + 24, s3_str(body->md5_digest, 16));
-            s3_fault_add(&s->fault, "CalculatedDigest", s3_str(p + 24, 24));
+            s3_hex(p, body->want_md5, 16);
+            s3_fault_add(&s->fault, "ExpectedDigest", s3_str(p, 32));
+            s3_base64_encode(p + 32, s3_str(body->md5_digest, 16));
+            s3_fault_add(&s->fault, "CalculatedDigest", s3_str(p + 32, 24));
         }
 
         return NGX_ERROR;

@@ -12,6 +12,9 @@
 #include "ngx_http_s3_module.h"
 
 
+#define NGX_HTTP_S3_GET_ATTEMPTS  3
+
+
 static void ngx_http_s3_get_begin(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_found(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_get_version(ngx_http_s3_ctx_t *s);
@@ -22,7 +25,9 @@ static ngx_int_t ngx_http_s3_get_part(ngx_http_s3_ctx_t *s, s3_str_t arg,
     s3_range_t *range, ngx_uint_t *parts);
 static ngx_int_t ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s,
     s3_range_t *range, ngx_uint_t parts);
-static void ngx_http_s3_get_body(ngx_http_s3_ctx_t *s, s3_range_t *range);
+static ngx_int_t ngx_http_s3_get_start(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_get_body(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_get_failed(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_ready(s3_reader_t *reader);
 static void ngx_http_s3_get_send(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_next(ngx_http_s3_ctx_t *s);
@@ -32,7 +37,15 @@ static void ngx_http_s3_get_write_event(ngx_http_request_t *r);
 void
 ngx_http_s3_get_object(ngx_http_s3_ctx_t *s)
 {
-    if (ngx_http_s3_check_unsupported(s) != NGX_OK) {
+    uint32_t  number;
+    s3_str_t  arg;
+
+    arg = ngx_http_s3_arg(s, "partNumber");
+
+    if (ngx_http_s3_check_unsupported(s) != NGX_OK
+        || (arg.data != NULL
+            && s3_parse_part_number(arg, &number, &s->fault) != S3_ERR_NONE))
+    {
         ngx_http_s3_fail(s);
         return;
     }
@@ -51,9 +64,6 @@ ngx_http_s3_get_begin(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_get_found(ngx_http_s3_ctx_t *s)
 {
-    ngx_uint_t  parts;
-    s3_range_t  range;
-
     if (ngx_http_s3_get_version(s) != NGX_OK) {
         ngx_http_s3_fail(s);
         return;
@@ -71,21 +81,50 @@ ngx_http_s3_get_found(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    parts = 0;
+    s->parts = 0;
+    s->part_digest = s3_null_str;
 
     if (ngx_http_s3_get_conditions(s) != NGX_OK
-        || ngx_http_s3_get_range(s, &range, &parts) != NGX_OK)
+        || ngx_http_s3_get_range(s, &s->range, &s->parts) != NGX_OK)
     {
         ngx_http_s3_fail(s);
         return;
     }
 
-    if (ngx_http_s3_get_headers(s, &range, parts) != NGX_OK) {
-        ngx_http_s3_finish(s, NGX_ERROR);
+    if (s->r->method == NGX_HTTP_HEAD || s->range.end == s->range.first) {
+        if (ngx_http_s3_get_start(s) == NGX_OK) {
+            ngx_http_s3_finish(s, ngx_http_send_special(s->r, NGX_HTTP_LAST));
+        }
+
         return;
     }
 
-    ngx_http_s3_get_body(s, &range);
+    ngx_http_s3_get_body(s);
+}
+
+
+/* The headers; NGX_OK: a body follows.  Else the request has ended. */
+
+static ngx_int_t
+ngx_http_s3_get_start(ngx_http_s3_ctx_t *s)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_s3_get_headers(s, &s->range, s->parts) != NGX_OK) {
+        ngx_http_s3_finish(s, NGX_ERROR);
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_send_header(s->r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || s->r->header_only) {
+        ngx_http_s3_finish(s, rc);
+        return NGX_ERROR;
+    }
+
+    s->started = 1;
+
+    return NGX_OK;
 }
 
 
@@ -332,29 +371,16 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
 
 
 static void
-ngx_http_s3_get_body(ngx_http_s3_ctx_t *s, s3_range_t *range)
+ngx_http_s3_get_body(ngx_http_s3_ctx_t *s)
 {
-    ngx_int_t            rc;
     ngx_http_request_t  *r;
 
     r = s->r;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_http_s3_finish(s, rc);
-        return;
-    }
-
-    if (range->end == range->first) {
-        ngx_http_s3_finish(s, ngx_http_send_special(r, NGX_HTTP_LAST));
-        return;
-    }
-
-    s->reader = s3_reader_open(s->store, s->object, range->first,
-                               range->end - range->first);
+    s->reader = s3_reader_open(s->store, s->object, s->range.first,
+                               s->range.end - s->range.first);
     if (s->reader == NULL) {
-        ngx_http_s3_finish(s, NGX_ERROR);
+        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
         return;
     }
 
@@ -364,8 +390,6 @@ ngx_http_s3_get_body(ngx_http_s3_ctx_t *s, s3_range_t *range)
     if (!r->discard_body) {
         r->read_event_handler = ngx_http_test_reading;
     }
-
-    r->write_event_handler = ngx_http_s3_get_write_event;
 
     ngx_http_s3_get_next(s);
 }
@@ -386,6 +410,38 @@ ngx_http_s3_get_ready(s3_reader_t *reader)
 
     ngx_http_s3_hold(s);
     ngx_http_s3_resume(s, ngx_http_s3_get_send);
+}
+
+
+/*
+ * The data may be gone because the object was overwritten meanwhile.  As long
+ * as nothing was sent, what is there now is as good an answer; afterwards two
+ * versions must not be mixed, and the connection is all that can be cut.
+ */
+
+static void
+ngx_http_s3_get_failed(ngx_http_s3_ctx_t *s)
+{
+    int  rc;
+
+    rc = s->reader->rc;
+
+    if (s->started) {
+        ngx_log_error(NGX_LOG_ERR, s->r->connection->log, 0,
+                      "s3: reading an object: %s", s3_strerror(rc));
+        ngx_http_s3_finish(s, NGX_ERROR);
+        return;
+    }
+
+    s3_reader_close(s->reader);
+    s->reader = NULL;
+
+    if (s->attempts++ < NGX_HTTP_S3_GET_ATTEMPTS) {
+        ngx_http_s3_with_object(s, ngx_http_s3_get_found);
+        return;
+    }
+
+    ngx_http_s3_error_rc(s, rc);
 }
 
 
@@ -412,10 +468,16 @@ ngx_http_s3_get_send(ngx_http_s3_ctx_t *s)
     }
 
     if (reader->rc != S3_OK) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "s3: reading an object: %s", s3_strerror(reader->rc));
-        ngx_http_s3_finish(s, NGX_ERROR);
+        ngx_http_s3_get_failed(s);
         return;
+    }
+
+    if (!s->started) {
+        r->write_event_handler = ngx_http_s3_get_write_event;
+
+        if (ngx_http_s3_get_start(s) != NGX_OK) {
+            return;
+        }
     }
 
     out = NULL;

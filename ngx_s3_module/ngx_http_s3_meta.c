@@ -155,11 +155,8 @@ ngx_http_s3_meta_from_request(ngx_http_s3_ctx_t *s)
         }
 
         if (field->type == S3_META_WEBSITE_REDIRECT
-            && !(value.len && value.data[0] == '/')
-            && ngx_strncmp(value.data, "http://", ngx_min(value.len, 7)) != 0
-            && ngx_strncmp(value.data, "https://", ngx_min(value.len, 8)) != 0)
+            && ngx_http_s3_check_redirect(s, value) != NGX_OK)
         {
-            s3_fault(&s->fault, S3_ERR_INVALID_REDIRECT_LOCATION, NULL);
             return NGX_ERROR;
         }
 
@@ -173,6 +170,24 @@ ngx_http_s3_meta_from_request(ngx_http_s3_ctx_t *s)
 }
 
 
+/* x-amz-website-redirect-location: in the same bucket, or an http(s) URL. */
+
+ngx_int_t
+ngx_http_s3_check_redirect(ngx_http_s3_ctx_t *s, s3_str_t value)
+{
+    if ((value.len >= 1 && value.data[0] == '/')
+        || (value.len >= 7 && ngx_memcmp(value.data, "http://", 7) == 0)
+        || (value.len >= 8 && ngx_memcmp(value.data, "https://", 8) == 0))
+    {
+        return NGX_OK;
+    }
+
+    s3_fault(&s->fault, S3_ERR_INVALID_REDIRECT_LOCATION, NULL);
+
+    return NGX_ERROR;
+}
+
+
 /* "aws-chunked" is a matter of the request, not of the object. */
 
 static s3_str_t
@@ -182,11 +197,9 @@ ngx_http_s3_content_encoding(ngx_http_s3_ctx_t *s, s3_str_t value)
     u_char         *out, *w;
     const uint8_t  *p, *end, *comma, *last;
 
-    if (!s3_payload_is_chunked(s->auth.payload)) {
-        return value;
-    }
+    /* a blank after each comma: at most twice as long */
 
-    out = ngx_pnalloc(s->pool, value.len + 1);
+    out = ngx_pnalloc(s->pool, 2 * value.len + 1);
     if (out == NULL) {
         return s3_null_str;
     }
@@ -215,6 +228,7 @@ ngx_http_s3_content_encoding(ngx_http_s3_ctx_t *s, s3_str_t value)
         {
             if (w != out) {
                 *w++ = ',';
+                *w++ = ' ';
             }
 
             w = ngx_cpymem(w, p, len);

@@ -22,6 +22,8 @@ static char *ngx_http_s3_drives(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_s3_parity(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_s3_class(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_s3_scrub_period(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_s3_domain(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_s3_make_owner(ngx_conf_t *cf,
@@ -102,6 +104,13 @@ static ngx_command_t  ngx_http_s3_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_s3_main_conf_t, store.hedge),
+      NULL },
+
+    { ngx_string("s3_scrub_period"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_s3_scrub_period,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("s3_credentials"),
@@ -212,6 +221,7 @@ ngx_http_s3_create_main_conf(ngx_conf_t *cf)
     smcf->store.threads = NGX_CONF_UNSET_UINT;
     smcf->store.aio_depth = NGX_CONF_UNSET_UINT;
     smcf->store.hedge = NGX_CONF_UNSET_MSEC;
+    smcf->store.scrub = NGX_CONF_UNSET;
 
     return smcf;
 }
@@ -231,6 +241,7 @@ ngx_http_s3_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(store->threads, 0);
     ngx_conf_init_uint_value(store->aio_depth, 0);
     ngx_conf_init_msec_value(store->hedge, 0);
+    ngx_conf_init_value(store->scrub, 30 * 24 * 60 * 60);
 
     if (store->paths == NULL) {
         return NGX_CONF_OK;
@@ -374,7 +385,9 @@ ngx_http_s3(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_s3_loc_conf_t *slcf = conf;
 
+    ngx_http_conf_ctx_t       *ctx;
     ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_srv_conf_t  *cscf, *main;
 
     if (slcf->enable) {
         return "is duplicate";
@@ -385,6 +398,23 @@ ngx_http_s3(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     clcf->handler = ngx_http_s3_handler;
+
+    /*
+     * Names of metadata may have "_" and ".".  nginx drops such headers
+     * unless told otherwise, and what was signed would be missing; a word of
+     * the configuration itself, here or above, is left alone.
+     */
+
+    ctx = (ngx_http_conf_ctx_t *) cf->cycle->conf_ctx[ngx_http_module.index];
+    main = ctx->srv_conf[ngx_http_core_module.ctx_index];
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    if (cscf->ignore_invalid_headers == NGX_CONF_UNSET
+        && main->ignore_invalid_headers == NGX_CONF_UNSET)
+    {
+        cscf->ignore_invalid_headers = 0;
+    }
 
     return NGX_CONF_OK;
 }
@@ -440,6 +470,40 @@ ngx_http_s3_parity(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     smcf->store.parity[0] = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_s3_scrub_period(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_s3_main_conf_t *smcf = conf;
+
+    time_t      period;
+    ngx_str_t  *value;
+
+    if (smcf->store.scrub != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        smcf->store.scrub = 0;
+        return NGX_CONF_OK;
+    }
+
+    period = ngx_parse_time(&value[1], 1);
+
+    if (period == (time_t) NGX_ERROR || period == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid period \"%V\", it must be a time or "
+                           "\"off\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    smcf->store.scrub = period;
 
     return NGX_CONF_OK;
 }

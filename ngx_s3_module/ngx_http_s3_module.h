@@ -185,6 +185,8 @@ struct ngx_http_s3_ctx_s {
     void                     (*op_cleanup)(void *op);
 
     /* GET */
+    s3_range_t                 range;
+    ngx_uint_t                 parts;         /* with partNumber */
     s3_str_t                   part_digest;   /* of partNumber */
     ngx_chain_t               *free;
     ngx_chain_t               *busy;
@@ -197,6 +199,7 @@ struct ngx_http_s3_ctx_s {
     unsigned                   routed:1;
     unsigned                   waiting:1;     /* for the reader */
     unsigned                   upload_any:1;
+    unsigned                   started:1;     /* headers of a GET are out */
     unsigned                   responded:1;
     unsigned                   ended:1;       /* the answer is nginx's now */
 };
@@ -309,6 +312,7 @@ void ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s);
 /* The request's headers as metadata of an object in s->meta; NGX_ERROR with
  * s->fault. */
 ngx_int_t ngx_http_s3_meta_from_request(ngx_http_s3_ctx_t *s);
+ngx_int_t ngx_http_s3_check_redirect(ngx_http_s3_ctx_t *s, s3_str_t value);
 ngx_int_t ngx_http_s3_tags_from_request(ngx_http_s3_ctx_t *s);
 
 /* Headers that mean features which are not there: refused, not ignored. */

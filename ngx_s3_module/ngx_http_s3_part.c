@@ -105,22 +105,41 @@ ngx_http_s3_part_found(ngx_http_s3_ctx_t *s)
 
 /*
  * A part's checksum is of the upload's algorithm.  An upload without one takes
- * any; what is kept then is CRC64NVME.
+ * any; what is kept then is CRC64NVME.  The client vouches for each part of a
+ * composite checksum; where the whole has one, it is made here if need be.
  */
 
 static ngx_int_t
 ngx_http_s3_part_checksum(ngx_http_s3_ctx_t *s)
 {
-    uint8_t                   checksum;
-    const s3_checksum_info_t *want, *got;
+    uint8_t                    checksum;
+    ngx_uint_t                 given;
+    const s3_checksum_info_t  *want, *got;
 
     checksum = s->upload->entry.checksum;
 
-    if ((checksum & 0x80) || s->body.alg == (checksum & 0xf)) {
+    if (checksum & 0x80) {
+        return NGX_OK;
+    }
+
+    given = s->body.has_sum || s->body.trailer_sum;
+
+    if (s->body.alg == (checksum & 0xf)
+        && (given || ((checksum >> 4) & 0x3) != S3_CHECKSUM_COMPOSITE))
+    {
         return NGX_OK;
     }
 
     want = s3_checksum_info(checksum & 0xf);
+
+    if (!given) {
+        s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
+                  "Checksum Type mismatch occurred, expected checksum Type: "
+                  "%.*s, actual checksum Type: null",
+                  (int) (want->header.len - 15), want->header.data + 15);
+        return NGX_ERROR;
+    }
+
     got = s3_checksum_info(s->body.alg);
 
     s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,

@@ -134,6 +134,7 @@ ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
     ngx_http_s3_ctx_t *s = list->ctx;
 
     uint32_t              number;
+    s3_version_t          version, best;
     ngx_http_s3_parts_t  *op;
 
     op = s->op;
@@ -155,8 +156,13 @@ ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
         op->number = number;
         op->best = *entry;
 
-    } else if (s3_version_cmp(&entry->version, &op->best.version) > 0) {
-        op->best = *entry;
+    } else {
+        version = s3_upload_part_version(entry);
+        best = s3_upload_part_version(&op->best);
+
+        if (s3_version_cmp(&version, &best) > 0) {
+            op->best = *entry;
+        }
     }
 
     op->after_len = key.len;

@@ -60,7 +60,6 @@ typedef struct {
 
 
 static int ngx_s3_fs_identify(int fd, const char *path, ngx_s3_fs_id_t *id);
-static int ngx_s3_fs_dir(s3_fs_t *fs);
 static int ngx_s3_fs_fail(s3_fs_t *fs);
 
 
@@ -314,7 +313,7 @@ ngx_s3_fs_error(int err)
 
 /* The descriptor to start from; without a drive /dev/null, which fails. */
 
-static int
+int
 ngx_s3_fs_dir(s3_fs_t *fs)
 {
     ngx_s3_fs_t  *p = fs->impl;
@@ -755,6 +754,7 @@ static const s3_fs_t  ngx_s3_fs_ops = {
     .syncdir = ngx_s3_fs_syncdir,
     .list = ngx_s3_fs_list,
     .space = ngx_s3_fs_space,
+    .mtime = ngx_s3_fs_mtime,
 };
 
 

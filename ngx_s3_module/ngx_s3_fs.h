@@ -59,6 +59,11 @@ int ngx_s3_fs_check(s3_fs_t *fs);
 /* An errno as a negative code of s3_core.h. */
 int ngx_s3_fs_error(int err);
 
+/* Within ngx_s3_fs*.c: the drive's directory; s3_fs_t's mtime(). */
+int ngx_s3_fs_dir(s3_fs_t *fs);
+int ngx_s3_fs_mtime(s3_fs_t *fs, const char *path, uint64_t *seconds);
+
+
 #pragma GCC visibility pop
 
 #endif /* NGX_S3_FS_H */

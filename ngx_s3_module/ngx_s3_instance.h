@@ -68,6 +68,7 @@ typedef struct {
     ngx_uint_t          threads;
     ngx_uint_t          aio_depth;
     ngx_msec_t          hedge;
+    time_t              scrub;
 
     unsigned            opened:1;
     unsigned            active:1;     /* the configuration has a store */

@@ -87,6 +87,7 @@ ngx_s3_store_init_module(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf)
     in->threads = conf->threads;
     in->aio_depth = conf->aio_depth;
     in->hedge = conf->hedge;
+    in->scrub = conf->scrub;
     in->active = 1;
 
     return NGX_OK;

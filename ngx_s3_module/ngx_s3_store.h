@@ -39,6 +39,7 @@ typedef struct {
     ngx_uint_t    threads;                /* of a drive and worker, 3 */
     ngx_uint_t    aio_depth;              /* of a worker, 256 */
     ngx_msec_t    hedge;                  /* default 1000 */
+    time_t        scrub;                  /* seconds, 0: off; no default */
 } ngx_s3_store_conf_t;
 
 

@@ -25,6 +25,7 @@
 #define NGX_S3_PROCESS_PATIENCE  10000
 
 
+static void ngx_s3_store_refilled(void *ctx, unsigned drive);
 static ngx_int_t ngx_s3_process_join(ngx_s3_process_t *ps);
 static void ngx_s3_process_leave(ngx_s3_process_t *ps, ngx_msec_t timeout);
 static void ngx_s3_process_drop(ngx_s3_instance_t *in);
@@ -202,6 +203,9 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     sc.hedge_ms = in->hedge;
     sc.clock = s3_node_clock;
     sc.clock_ctx = ps->node;
+    sc.scrub_period = in->scrub;
+    sc.refilled = ngx_s3_store_refilled;
+    sc.refilled_ctx = ps->node;
 
     ps->store = s3_store_create(&sc);
 
@@ -213,6 +217,13 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_s3_store_refilled(void *ctx, unsigned drive)
+{
+    s3_node_refilled(ctx, drive);
 }
 
 

@@ -124,10 +124,15 @@ s3_blob_path(char path[S3_BLOB_PATH], const uint8_t id[16])
 
 
 void
-s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16])
+s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16],
+                 const uint8_t nonce[8])
 {
-    memcpy(path, "tmp/", 4);
-    s3_blob_hex(path + 4, id, 16);
+    char *p = path;
+
+    memcpy(p, "tmp/", 4);
+    p = s3_blob_hex(p + 4, id, 16);
+    *p++ = '.';
+    s3_blob_hex(p, nonce, 8);
 }
 
 

@@ -56,10 +56,12 @@ int s3_blob_unit_check(const uint8_t *buf, size_t len, const uint8_t *id,
 int s3_blob_unit_decode(const uint8_t *buf, size_t len, s3_blob_unit_t *unit);
 
 
-#define S3_BLOB_PATH 48
+#define S3_BLOB_PATH 56
 
 void s3_blob_path(char path[S3_BLOB_PATH], const uint8_t id[16]);
-void s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16]);
+/* The nonce tells it from what a dead process left of the same blob. */
+void s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16],
+                      const uint8_t nonce[8]);
 
 /* 32 lower-case hex digits, else S3_EINVAL. */
 int s3_blob_parse_name(const char *name, uint8_t id[16]);

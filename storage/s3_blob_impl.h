@@ -47,6 +47,7 @@ struct s3_blob_s {
     unsigned ending : 2; /* waits for what is in flight */
     unsigned dir_known : 1;
     uint8_t id[16];
+    uint8_t nonce[8]; /* of its temporary name */
     uint64_t expected;
     uint64_t allocated;
     uint64_t target; /* of the allocation under way */

@@ -199,7 +199,7 @@ s3_blob_open_run(s3_task_t *task)
     s3_fs_t *fs = b->blobs->conf.fs;
     s3_file_t *f;
 
-    s3_blob_tmp_path(path, b->id);
+    s3_blob_tmp_path(path, b->id, b->nonce);
 
     b->task_rc = fs->open(
         fs, path, S3_O_WRITE | S3_O_CREATE | S3_O_EXCL | S3_O_DIRECT, &f);
@@ -262,6 +262,7 @@ s3_blobs_open(s3_blobs_t *blobs, s3_blob_req_t *req)
     b->target =
         b->expected ? s3_min(b->expected, S3_BLOB_STEP_MAX) : S3_BLOB_STEP_MIN;
     memcpy(b->id, req->id, 16);
+    blobs->conf.loop->random(blobs->conf.loop, b->nonce, sizeof(b->nonce));
 
     b->next = blobs->writers;
     b->prev = &blobs->writers;
@@ -480,7 +481,7 @@ s3_blob_end_run(s3_task_t *task)
     s3_blob_t *b = task->ctx;
     s3_fs_t *fs = b->blobs->conf.fs;
 
-    s3_blob_tmp_path(tmp, b->id);
+    s3_blob_tmp_path(tmp, b->id, b->nonce);
     s3_blob_path(path, b->id);
 
     rc = b->ending == S3_BLOB_ENDING_ABORT ? S3_DONE : b->rc;

@@ -682,8 +682,7 @@ s3_put_source(s3_put_op_t *op)
 
     /* no entry that was copied brings another object's origin with it */
 
-    if (put->bucket >= S3_BUCKET_FIRST
-        && (put->bucket & 3) == S3_SPACE_OBJECTS)
+    if (put->bucket >= S3_BUCKET_FIRST && (put->bucket & 3) == S3_SPACE_OBJECTS)
     {
         put->entry.extra_len = 0;
 

@@ -196,6 +196,13 @@ s3_rebuild_checked(s3_req_t *req)
         s3_rebuild_check(rb);
 
     } else if (rc == S3_ENOENT || rc == S3_ECORRUPT || rc == S3_EIO) {
+        if (rc != S3_ENOENT) {
+            rb->store->loop->log(rb->store->loop, S3_LOG_WARN,
+                                 "drive %u: a blob is damaged (%s), made anew",
+                                 rb->drive, s3_strerror(rc));
+        }
+
+        rb->store->stats.rebuilt++;
         s3_rebuild_create(rb);
 
     } else {
@@ -269,6 +276,7 @@ s3_rebuild_start(s3_store_t *store, const s3_ref_t *ref, unsigned drive,
     rb->done = done;
     rb->ctx = ctx;
     memcpy(rb->blob.id, ref->id, 16);
+    rb->blob.again = 1;
     rb->blob.req.ctx = rb;
     rb->blob.req.drive = drive;
     rb->unit.req.ctx = rb;

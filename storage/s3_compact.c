@@ -40,7 +40,7 @@ s3_compact_run(s3_compact_t *c, s3_merge_t *m, s3_table_writer_t *w)
 int
 s3_compact(s3_compact_t *c, s3_source_t **sources, unsigned n)
 {
-    s3_table_writer_t *w;
+    s3_table_writer_t *w = NULL;
     s3_merge_t *m;
     int rc;
 

@@ -22,6 +22,7 @@
 #include "storage/s3_core.h"
 #include "storage/s3_io.h"
 #include "storage/s3_entry.h"
+#include "storage/s3_leaks.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -178,8 +179,9 @@ typedef struct s3_blob_s s3_blob_t; /* one being written, the drive's */
 typedef struct {
     s3_req_t req;
     uint8_t id[16];
-    uint64_t size;   /* expected bytes of this shard's units, 0 if unknown */
-    s3_blob_t *blob; /* out of blob_create, in to the others */
+    uint64_t size;      /* expected bytes of this shard's units, 0 if unknown */
+    s3_blob_t *blob;    /* out of blob_create, in to the others */
+    unsigned again : 1; /* finish: takes the place of one that may be in use */
 } s3_blob_req_t;
 
 typedef struct {
@@ -208,6 +210,17 @@ typedef struct {
     uint64_t bucket;
     uint32_t generation;
 } s3_close_t;
+
+
+/* Removes finished blobs that are not in `known` and that were last written
+ * before that time (seconds, wall clock). */
+
+typedef struct {
+    s3_req_t req;
+    const s3_known_t *known;
+    uint64_t before;
+    uint64_t removed;
+} s3_leaks_t;
 
 
 typedef enum {
@@ -246,6 +259,8 @@ typedef struct {
     void (*unnote)(s3_drive_t *d, s3_note_t *note);
     /* notes are listed by list() of bucket S3_BUCKET_NOTES; their keys are
      * target 1 byte | bucket id 8 bytes big-endian | key */
+
+    void (*leaks)(s3_drive_t *d, s3_leaks_t *leaks); /* NULL: can't be told */
 } s3_drive_ops_t;
 
 
@@ -254,6 +269,7 @@ struct s3_drive_s {
     void *impl;
     unsigned index;         /* position in the store, 0.. */
     s3_drive_state_t state; /* reads go on unless MISSING or HUNG */
+    unsigned refilling : 1; /* REFILLING, or would be, were it not FULL, ... */
     uint64_t errors;
 };
 

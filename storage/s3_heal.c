@@ -1,29 +1,28 @@
-#include "storage/s3_commit.h"
+#include "storage/s3_heal_int.h"
 
 #include <stdlib.h>
 
 
 /*
  * Background work of one process: notes of what drives have missed are worked
- * off, records in doubt are settled.
+ * off, records in doubt are settled; drives that are new are filled, and
+ * everything is read from time to time.
  *
- *   notes on drive 0, 1, ... ──► target is back? ──► newest ──► its blobs,
- *                                its record pushed ──► note gone everywhere
+ *   notes on drive 0, 1, ... ──► target is back? ──► repair ──► note gone
+ *                                                               everywhere
  *
  * One pass reads the notes of one drive after the other, a page at a time; at
  * most S3_HEAL_JOBS keys are being worked on.  A note that could not be worked
- * off stays for a later pass.
+ * off stays for a later pass: soon where drives have come back since, else
+ * later each time.
  */
 
-#define S3_HEAL_JOBS 4
 #define S3_HEAL_PAGE 64
 #define S3_HEAL_DOUBTS 256
 #define S3_HEAL_AGE (60 * 1000000ULL)
-#define S3_HEAL_TICK 1000 /* ms, while there is something to do */
-#define S3_HEAL_IDLE 5000
-
-
-typedef struct s3_job_s s3_job_t;
+#define S3_HEAL_TICK 1000 /* ms */
+#define S3_HEAL_REST 4    /* ticks between passes over the notes */
+#define S3_HEAL_REST_MAX 600
 
 
 typedef struct {
@@ -38,7 +37,10 @@ struct s3_heal_s {
     s3_store_t *store; /* NULL: destroyed */
     unsigned refs;
     unsigned jobs;
-    unsigned failed;
+    unsigned failed; /* of this pass */
+    unsigned rest;   /* ticks until the next pass */
+    unsigned delay;  /* of the next rest, where the pass fails */
+    uint32_t up;     /* drives that could be written to at its start */
     unsigned on : 1;
     unsigned passing : 1;
     unsigned scanning : 1;
@@ -51,28 +53,17 @@ struct s3_heal_s {
     unsigned valid : 1;
     s3_scan_t scan;
     size_t from_len;
-    uint8_t from[S3_MAX_KEY + 16];
+    uint8_t from[S3_MAX_KEY];
+
+    s3_refill_t *refill[S3_MAX_DRIVES];
+    s3_scrub_t *scrub;
 
     unsigned n_doubts;
     s3_doubt_t doubts[S3_HEAL_DOUBTS];
 };
 
 
-struct s3_job_s {
-    s3_heal_t *heal;
-    s3_store_t *store;
-    unsigned target;
-    uint64_t bucket;
-    s3_str_t key;
-    s3_version_t version;
-    s3_payload_t *payload;
-    unsigned ref;
-    uint8_t bytes[];
-};
-
-
 static void s3_heal_go(s3_heal_t *heal);
-static void s3_job_blobs(s3_job_t *job);
 
 
 static void
@@ -96,254 +87,78 @@ s3_heal_release(s3_heal_t *heal)
 }
 
 
-/* Jobs */
+/* Jobs.  Each counts on the healer, which outlives the store. */
 
-static s3_job_t *
-s3_job_create(s3_heal_t *heal, uint64_t bucket, s3_str_t key,
-              const s3_version_t *version)
+static void
+s3_heal_job_end(s3_heal_t *heal)
 {
-    s3_job_t *job;
-
-    job = calloc(1, sizeof(s3_job_t) + key.len + 1);
-    if (job == NULL) {
-        return NULL;
-    }
-
-    if (key.len) {
-        memcpy(job->bytes, key.data, key.len);
-    }
-
-    heal->refs++;
-    heal->jobs++;
-    heal->store->refs++;
-    job->heal = heal;
-    job->store = heal->store;
-    job->bucket = bucket;
-    job->key = s3_str(job->bytes, key.len);
-    job->version = *version;
-
-    return job;
+    heal->jobs--;
+    s3_heal_go(heal);
+    s3_heal_release(heal);
 }
 
 
 static void
-s3_job_end(s3_job_t *job, int rc)
+s3_heal_repaired(s3_repair_t *rep)
 {
-    s3_heal_t *heal;
+    s3_heal_t *heal = rep->ctx;
 
-    heal = job->heal;
-    heal->jobs--;
-
-    if (rc == S3_OK) {
-        s3_unnote(job->store, job->target, job->store->all, job->bucket,
-                  job->key, &job->version);
+    if (rep->rc == S3_OK) {
+        rep->store->stats.repaired++;
+        s3_unnote(rep->store, rep->target, rep->store->all, rep->bucket,
+                  rep->key, &rep->version);
 
     } else {
+        rep->store->stats.failed++;
         heal->failed++;
     }
 
-    s3_payload_release(job->payload);
-    s3_store_release(job->store);
-    free(job);
-
-    s3_heal_go(heal);
-    s3_heal_release(heal);
+    s3_heal_job_end(heal);
 }
 
 
 static void
-s3_job_pushed(s3_ballot_t *ballot)
+s3_heal_settled(s3_settle_t *st)
 {
-    s3_job_t *job = ballot->ctx;
-
-    /* GONE: the drive has something newer by now */
-
-    s3_job_end(job, (ballot->tally.yes | ballot->tally.no | ballot->tally.gone)
-                            & s3_bit(job->target)
-                        ? S3_OK
-                        : S3_EUNAVAIL);
-}
-
-
-static void
-s3_job_rebuilt(void *ctx, int rc)
-{
-    s3_job_t *job = ctx;
-
-    if (rc != S3_OK) {
-        s3_job_end(job, rc);
-        return;
-    }
-
-    job->ref++;
-    s3_job_blobs(job);
-}
-
-
-/* The target's blobs, one after the other, then its record. */
-
-static void
-s3_job_blobs(s3_job_t *job)
-{
-    s3_ref_t ref;
-    s3_str_t refs;
-
-    refs = job->payload->record.refs;
-
-    if (((size_t) job->ref + 1) * S3_REF_SIZE > refs.len) {
-        if (s3_ballot_start(job->store, job->payload, s3_bit(job->target), NULL,
-                            NULL, 0, 1, s3_job_pushed, job)
-            != S3_OK)
-        {
-            s3_job_end(job, S3_ENOMEM);
-        }
-
-        return;
-    }
-
-    if (s3_ref_decode(refs.data + (size_t) job->ref * S3_REF_SIZE, &ref)
-        != S3_OK) {
-        s3_job_end(job, S3_ECORRUPT);
-        return;
-    }
-
-    if (s3_rebuild_start(job->store, &ref, job->target, 1, s3_job_rebuilt, job)
-        != S3_OK)
-    {
-        s3_job_end(job, S3_ENOMEM);
-    }
-}
-
-
-static void
-s3_job_gathered(s3_gather_t *g)
-{
-    s3_record_t record;
-    s3_job_t *job = g->ctx;
-
-    if (g->rc != S3_OK) {
-        s3_job_end(job, g->rc);
-        return;
-    }
-
-    record = *g->record;
-    record.entry.flags &= S3_F_TIED | S3_F_KEEP;
-    record.entry.segment = 0;
-    record.entry.offset = 0;
-    record.entry.length = 0;
-
-    job->payload = s3_payload_create(g->store, &record, g->data);
-
-    if (job->payload == NULL) {
-        s3_job_end(job, S3_ENOMEM);
-        return;
-    }
-
-    s3_job_blobs(job);
-}
-
-
-static void
-s3_job_newest(s3_newest_t *nw)
-{
-    s3_job_t *job = nw->ctx;
-
-    if (nw->rc == S3_ENOENT) {
-        s3_job_end(job, S3_OK); /* nothing is left to repair */
-        return;
-    }
-
-    if (nw->rc != S3_OK) {
-        s3_job_end(job, nw->rc);
-        return;
-    }
-
-    if (s3_version_cmp(&nw->entry.version, &job->version) > 0) {
-        job->version = nw->entry.version;
-    }
-
-    if (!nw->confirmed) {
-        (void) s3_round_start(nw->store, S3_CONFIRM, nw->store->all, nw->bucket,
-                              nw->key, &nw->entry.version,
-                              nw->entry.flags & S3_F_KEEP, NULL, NULL);
-    }
-
-    /* the others' copy, not what the target may have of it */
-
-    if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry,
-                        nw->held & ~s3_bit(job->target), nw, 1, s3_job_gathered,
-                        job)
-        != S3_OK)
-    {
-        s3_job_end(job, S3_ENOMEM);
-    }
-}
-
-
-static void
-s3_heal_repair(s3_heal_t *heal, unsigned target, uint64_t bucket, s3_str_t key,
-               const s3_version_t *version)
-{
-    s3_job_t *job;
-
-    job = s3_job_create(heal, bucket, key, version);
-    if (job == NULL) {
-        return;
-    }
-
-    job->target = target;
-
-    if (s3_newest_start(heal->store, bucket, job->key, S3_NEWEST_QUIET,
-                        s3_job_newest, job)
-        != S3_OK)
-    {
-        s3_job_end(job, S3_ENOMEM);
-    }
-}
-
-
-static void
-s3_job_settled(s3_settle_t *st)
-{
-    s3_job_t *job = st->ctx;
-    s3_heal_t *heal;
-
-    heal = job->heal;
-    heal->jobs--;
-    s3_store_release(job->store);
-    free(job);
-
-    s3_heal_go(heal);
-    s3_heal_release(heal);
+    s3_heal_job_end(st->ctx);
 }
 
 
 static void
 s3_heal_settle(s3_heal_t *heal, s3_doubt_t *doubt)
 {
-    s3_job_t *job;
+    int rc;
 
-    job = s3_job_create(heal, doubt->bucket, s3_str(doubt->key, doubt->key_len),
-                        &doubt->version);
+    heal->refs++;
+    heal->jobs++;
+
+    rc = s3_settle_start(heal->store, doubt->bucket,
+                         s3_str(doubt->key, doubt->key_len), &doubt->version,
+                         NULL, 0, s3_heal_settled, heal);
     free(doubt->key);
 
-    if (job == NULL) {
-        return;
-    }
-
-    if (s3_settle_start(heal->store, job->bucket, job->key, &job->version, NULL,
-                        0, s3_job_settled, job)
-        != S3_OK)
-    {
+    if (rc != S3_OK) {
         heal->jobs--;
         heal->refs--;
-        s3_store_release(job->store);
-        free(job);
     }
 }
 
 
 /* Notes */
+
+/* A drive that is being filled gets its notes later: the object may have to be
+ * coded anew, over it too. */
+
+static int
+s3_heal_takes(s3_heal_t *heal, unsigned target)
+{
+    s3_drive_t *d;
+
+    d = heal->store->conf.drives[target];
+
+    return s3_drive_writable(d) && d->state != S3_DRIVE_REFILLING;
+}
+
 
 /* 1: a job was begun. */
 
@@ -353,7 +168,6 @@ s3_heal_note(s3_heal_t *heal, const s3_item_t *item)
     int i;
     unsigned target;
     uint64_t bucket;
-    s3_drive_t *d;
     s3_version_t version;
 
     if (item->key.len < 9 || item->n == 0) {
@@ -366,9 +180,7 @@ s3_heal_note(s3_heal_t *heal, const s3_item_t *item)
         return 0;
     }
 
-    d = heal->store->conf.drives[target];
-
-    if (!s3_drive_writable(d)) {
+    if (!s3_heal_takes(heal, target)) {
         return 0;
     }
 
@@ -380,8 +192,19 @@ s3_heal_note(s3_heal_t *heal, const s3_item_t *item)
 
     version = item->entries[0].version;
 
-    s3_heal_repair(heal, target, bucket,
-                   s3_str(item->key.data + 9, item->key.len - 9), &version);
+    heal->refs++;
+    heal->jobs++;
+
+    if (s3_repair_start(heal->store, target, bucket,
+                        s3_str(item->key.data + 9, item->key.len - 9), &version,
+                        1, s3_heal_repaired, heal)
+        != S3_OK)
+    {
+        heal->failed++;
+        heal->jobs--;
+        heal->refs--;
+        return 0;
+    }
 
     return 1;
 }
@@ -445,7 +268,7 @@ s3_heal_scan(s3_heal_t *heal)
     while (heal->drive < store->n
            && (heal->target >= store->n
                || !s3_drive_readable(store->conf.drives[heal->drive])
-               || !s3_drive_writable(store->conf.drives[heal->target])))
+               || !s3_heal_takes(heal, heal->target)))
     {
         if (heal->target >= store->n
             || !s3_drive_readable(store->conf.drives[heal->drive]))
@@ -484,6 +307,22 @@ s3_heal_scan(s3_heal_t *heal)
 
 
 static void
+s3_heal_pass_over(s3_heal_t *heal)
+{
+    heal->passing = 0;
+    heal->rest = S3_HEAL_REST;
+
+    if (heal->failed == 0) {
+        heal->delay = S3_HEAL_REST;
+        return;
+    }
+
+    heal->rest = heal->delay;
+    heal->delay = s3_min(heal->delay * 2, (unsigned) S3_HEAL_REST_MAX);
+}
+
+
+static void
 s3_heal_walk(s3_heal_t *heal)
 {
     while (heal->on && heal->store) {
@@ -508,7 +347,10 @@ s3_heal_walk(s3_heal_t *heal)
         }
 
         if (!s3_heal_scan(heal)) {
-            heal->passing = 0;
+            if (heal->jobs == 0) {
+                s3_heal_pass_over(heal);
+            }
+
             return;
         }
     }
@@ -528,6 +370,65 @@ s3_heal_go(s3_heal_t *heal)
 }
 
 
+/* Drives that are new at their place. */
+
+static void
+s3_heal_refill(s3_heal_t *heal)
+{
+    unsigned d;
+    s3_store_t *store;
+
+    store = heal->store;
+    store->stats.refilling = 0;
+
+    for (d = 0; d < store->n; d++) {
+
+        if (store->conf.drives[d]->state != S3_DRIVE_REFILLING) {
+            if (heal->refill[d]) {
+                s3_refill_stop(heal->refill[d]);
+                heal->refill[d] = NULL;
+            }
+
+            continue;
+        }
+
+        store->stats.refilling |= s3_bit(d);
+
+        if (heal->refill[d] == NULL) {
+            heal->refill[d] = s3_refill_start(store, d);
+
+        } else if (s3_refill_over(heal->refill[d]) && store->conf.refilled) {
+            store->conf.refilled(store->conf.refilled_ctx, d);
+        }
+    }
+}
+
+
+static void
+s3_heal_pass(s3_heal_t *heal)
+{
+    uint32_t up;
+
+    up = s3_store_voters(heal->store, 0);
+
+    if (heal->passing || (heal->rest && heal->rest-- && up == heal->up)) {
+        return;
+    }
+
+    if (up != heal->up) {
+        heal->delay = S3_HEAL_REST;
+    }
+
+    heal->up = up;
+    heal->rest = 0;
+    heal->passing = 1;
+    heal->failed = 0;
+    heal->drive = 0;
+    heal->target = 0;
+    heal->from_len = 0;
+}
+
+
 static void
 s3_heal_tick(s3_timer_t *timer)
 {
@@ -539,20 +440,18 @@ s3_heal_tick(s3_timer_t *timer)
 
     heal->refs++;
 
-    if (!heal->passing) {
-        heal->passing = 1;
-        heal->failed = 0;
-        heal->drive = 0;
-        heal->target = 0;
-        heal->from_len = 0;
+    s3_heal_refill(heal);
+
+    if (heal->store->conf.scrub_period && heal->scrub == NULL) {
+        heal->scrub = s3_scrub_start(heal->store);
     }
 
+    s3_heal_pass(heal);
     s3_heal_go(heal);
 
     if (heal->on && heal->store) {
-        heal->store->loop->set_timer(
-            heal->store->loop, &heal->timer,
-            heal->failed || !heal->passing ? S3_HEAL_IDLE : S3_HEAL_TICK);
+        heal->store->loop->set_timer(heal->store->loop, &heal->timer,
+                                     S3_HEAL_TICK);
     }
 
     s3_heal_release(heal);
@@ -609,6 +508,32 @@ s3_heal_doubt(s3_store_t *store, uint64_t bucket, s3_str_t key,
 }
 
 
+static void
+s3_heal_stop(s3_heal_t *heal)
+{
+    unsigned d;
+
+    for (d = 0; d < S3_MAX_DRIVES; d++) {
+        if (heal->refill[d]) {
+            s3_refill_stop(heal->refill[d]);
+            heal->refill[d] = NULL;
+        }
+    }
+
+    if (heal->scrub) {
+        s3_scrub_stop(heal->scrub);
+        heal->scrub = NULL;
+    }
+}
+
+
+void
+s3_store_heal_stats(s3_store_t *store, s3_heal_stats_t *stats)
+{
+    *stats = store->stats;
+}
+
+
 void
 s3_store_heal(s3_store_t *store, int on)
 {
@@ -628,6 +553,7 @@ s3_store_heal(s3_store_t *store, int on)
 
         heal->store = store;
         heal->refs = 1;
+        heal->delay = S3_HEAL_REST;
         heal->timer.handler = s3_heal_tick;
         heal->timer.ctx = heal;
         heal->timer.background = 1;
@@ -641,6 +567,10 @@ s3_store_heal(s3_store_t *store, int on)
 
     } else if (!on && heal->timer.set) {
         store->loop->del_timer(store->loop, &heal->timer);
+    }
+
+    if (!on) {
+        s3_heal_stop(heal);
     }
 }
 

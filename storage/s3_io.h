@@ -76,6 +76,8 @@ struct s3_fs_s {
     int (*list)(s3_fs_t *fs, const char *path,
                 int (*cb)(void *ctx, const char *name), void *ctx);
     int (*space)(s3_fs_t *fs, uint64_t *bytes_free, uint64_t *bytes_total);
+    /* when the file was last written, seconds since 1970; may be NULL */
+    int (*mtime)(s3_fs_t *fs, const char *path, uint64_t *seconds);
 
     void *impl;
     unsigned drive; /* index in the store */

@@ -19,11 +19,15 @@ s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
 
     was = __atomic_load_n(&l->zd->state, __ATOMIC_ACQUIRE);
 
-    if (was == (uint32_t) state || was == S3_DRIVE_MISSING) {
-        return;
-    }
+    do {
+        if (was == (uint32_t) state || was == S3_DRIVE_MISSING) {
+            return;
+        }
 
-    __atomic_store_n(&l->zd->state, (uint32_t) state, __ATOMIC_RELEASE);
+    } while (!__atomic_compare_exchange_n(&l->zd->state, &was, (uint32_t) state,
+                                          0, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+
     l->drive.state = state;
 
     l->loop->log(l->loop, S3_LOG_ERR, "drive %u: %s: %s", l->index, why,
@@ -31,10 +35,22 @@ s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
 }
 
 
+/* Its state as all see it.  What a drive lacks while it is being filled is no
+ * answer, whatever else becomes of it. */
+
+static void
+s3_local_look(s3_local_t *l)
+{
+    l->drive.state = (s3_drive_state_t) s3_zone_state(l->zd);
+    l->drive.refilling =
+        __atomic_load_n(&l->zd->refilling, __ATOMIC_ACQUIRE) != 0;
+}
+
+
 int
 s3_local_may_read(s3_local_t *l)
 {
-    l->drive.state = (s3_drive_state_t) s3_zone_state(l->zd);
+    s3_local_look(l);
 
     if (l->log == NULL || !s3_drive_readable(&l->drive)
         || l->arrival != __atomic_load_n(&l->zd->arrivals, __ATOMIC_ACQUIRE))
@@ -74,12 +90,25 @@ s3_local_may_write(s3_local_t *l, int essential)
 
 
 static const s3_drive_ops_t s3_local_ops = {
-    s3_local_vote,         s3_local_push,       s3_local_fence,
-    s3_local_status,       s3_local_confirm,    s3_local_dead,
-    s3_local_read,         s3_local_fetch,      s3_local_list,
-    s3_local_blob_create,  s3_local_blob_write, s3_local_blob_finish,
-    s3_local_blob_abort,   s3_local_blob_read,  s3_local_blob_remove,
-    s3_local_close_bucket, s3_local_note,       s3_local_unnote,
+    .vote = s3_local_vote,
+    .push = s3_local_push,
+    .fence = s3_local_fence,
+    .status = s3_local_status,
+    .confirm = s3_local_confirm,
+    .dead = s3_local_dead,
+    .read = s3_local_read,
+    .fetch = s3_local_fetch,
+    .list = s3_local_list,
+    .blob_create = s3_local_blob_create,
+    .blob_write = s3_local_blob_write,
+    .blob_finish = s3_local_blob_finish,
+    .blob_abort = s3_local_blob_abort,
+    .blob_read = s3_local_blob_read,
+    .blob_remove = s3_local_blob_remove,
+    .close_bucket = s3_local_close_bucket,
+    .note = s3_local_note,
+    .unnote = s3_local_unnote,
+    .leaks = s3_local_leaks,
 };
 
 
@@ -89,6 +118,11 @@ static int
 s3_local_open(s3_local_t *l)
 {
     l->opening = __atomic_load_n(&l->zd->arrivals, __ATOMIC_ACQUIRE);
+
+    /* no memtable is reused between the look at the list of tables and the
+     * word that it is in use here */
+    __atomic_store_n(&l->zone->procs[l->slot].seen[l->index], 0,
+                     __ATOMIC_SEQ_CST);
 
     return s3_index_open(&l->ix, l->zone, l->index, l->slot, l->loop, l->fs);
 }
@@ -125,7 +159,7 @@ s3_local_start(s3_local_t *l)
 
     l->arrival = l->opening;
     l->freed_seen = __atomic_load_n(&l->zd->freed_count, __ATOMIC_ACQUIRE);
-    l->drive.state = (s3_drive_state_t) s3_zone_state(l->zd);
+    s3_local_look(l);
 
     return S3_OK;
 }
@@ -277,6 +311,8 @@ s3_local_open_done(s3_task_t *task)
         l->loop->log(l->loop, S3_LOG_ERR, "drive %u: cannot be opened: %s",
                      l->index, s3_strerror(rc));
         s3_local_stop(l, 0);
+        __atomic_store_n(&l->zone->procs[l->slot].seen[l->index], UINT64_MAX,
+                         __ATOMIC_RELEASE);
 
     } else {
         /* what failed when it went away, now that it can be read */
@@ -336,6 +372,13 @@ s3_local_drive(s3_local_t *l)
 }
 
 
+s3_fs_t *
+s3_local_fs(const s3_local_t *l)
+{
+    return l->fs;
+}
+
+
 unsigned
 s3_local_busy(const s3_local_t *l)
 {
@@ -365,7 +408,7 @@ s3_local_quiesce(s3_local_t *l)
 void
 s3_local_tick(s3_local_t *l)
 {
-    l->drive.state = (s3_drive_state_t) s3_zone_state(l->zd);
+    s3_local_look(l);
 
     if (l->log == NULL) {
         /* it was open here once, and could not be opened again */

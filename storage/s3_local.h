@@ -68,6 +68,7 @@ int s3_local_create(const s3_local_conf_t *conf, s3_local_t **local);
 void s3_local_destroy(s3_local_t *l, int died);
 
 s3_drive_t *s3_local_drive(s3_local_t *l);
+s3_fs_t *s3_local_fs(const s3_local_t *l); /* NULL: missing */
 unsigned s3_local_busy(const s3_local_t *l);
 
 /* Every 50 to 100 ms: state, new tables, maintenance. */

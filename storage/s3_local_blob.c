@@ -35,11 +35,67 @@ S3_BLOB_PASS(s3_local_blob_create, s3_blob_req_t, s3_blobs_open,
 
 S3_BLOB_PASS(s3_local_blob_write, s3_unit_t, s3_blobs_write,
              l->blobs ? S3_OK : S3_EUNAVAIL)
-S3_BLOB_PASS(s3_local_blob_finish, s3_blob_req_t, s3_blobs_finish,
-             l->blobs ? S3_OK : S3_EUNAVAIL)
 S3_BLOB_PASS(s3_local_blob_abort, s3_blob_req_t, s3_blobs_abort,
              l->blobs ? S3_OK : S3_EUNAVAIL)
 S3_BLOB_PASS(s3_local_blob_read, s3_unit_t, s3_blobs_read, s3_local_may_read(l))
+
+
+/* The file that is replaced may be open in any process. */
+
+typedef struct {
+    s3_local_t *l;
+    s3_blob_req_t *outer;
+    s3_blob_req_t blob;
+} s3_replace_t;
+
+
+static void
+s3_local_replaced(s3_req_t *req)
+{
+    s3_replace_t *p = req->ctx;
+    s3_local_t *l = p->l;
+    s3_blob_req_t *outer = p->outer;
+
+    s3_blobs_forget(l->blobs, p->blob.id);
+    s3_zone_freed(l->zd, p->blob.id);
+
+    outer->blob = p->blob.blob;
+    outer->req.rc = req->rc;
+    outer->req.answer = req->answer;
+    free(p);
+
+    outer->req.done(&outer->req);
+}
+
+
+void
+s3_local_blob_finish(s3_drive_t *d, s3_blob_req_t *blob)
+{
+    s3_local_t *l = d->impl;
+    s3_replace_t *p;
+
+    if (l->blobs == NULL) {
+        blob->req.rc = S3_EUNAVAIL;
+        blob->req.answer = S3_ANSWER_NONE;
+        blob->req.done(&blob->req);
+        return;
+    }
+
+    p = blob->again ? malloc(sizeof(*p)) : NULL;
+
+    if (p == NULL) {
+        s3_blobs_finish(l->blobs, blob);
+        return;
+    }
+
+    p->l = l;
+    p->outer = blob;
+    p->blob = *blob;
+    p->blob.req.done = s3_local_replaced;
+    p->blob.req.ctx = p;
+
+    s3_blobs_finish(l->blobs, &p->blob);
+}
 
 
 void

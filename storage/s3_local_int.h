@@ -83,6 +83,7 @@ struct s3_write_s {
     s3_log_place_t place;
     s3_record_t record; /* until it is encoded */
     size_t size;
+    int rc; /* of the encoding */
 };
 
 
@@ -294,6 +295,7 @@ void s3_local_blob_remove(s3_drive_t *d, s3_blob_req_t *blob);
 void s3_local_close_bucket(s3_drive_t *d, s3_close_t *close);
 void s3_local_note(s3_drive_t *d, s3_note_t *note);
 void s3_local_unnote(s3_drive_t *d, s3_note_t *note);
+void s3_local_leaks(s3_drive_t *d, s3_leaks_t *leaks);
 void s3_local_forget_freed(s3_local_t *l);
 
 /* s3_maintain.c */

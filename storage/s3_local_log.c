@@ -22,6 +22,7 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
     s3_write_t *w = s3_container(waiter, s3_write_t, waiter);
     s3_local_t *l = w->l;
     s3_op_t *op = w->op;
+    s3_mem_state_t state;
 
     l->writes--;
 
@@ -29,10 +30,18 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
         /* on the drive or not: nobody knows before a scan */
         __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
         s3_local_fail(l, S3_DRIVE_FAILING, "log write", rc);
+        state = S3_MEM_FAILED;
+
+    } else if (w->rc != S3_OK) {
+        rc = w->rc;
+        state = S3_MEM_REMOVED; /* certainly not on the drive */
+
+    } else {
+        state = S3_MEM_DURABLE;
     }
 
     if (w->node) {
-        s3_memnode_set(w->node, rc == S3_OK ? S3_MEM_DURABLE : S3_MEM_FAILED);
+        s3_memnode_set(w->node, state);
 
         if (l->waiting) {
             l->loop->defer(l->loop, &l->wake);
@@ -62,7 +71,6 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
 void
 s3_local_unlock(s3_local_t *l)
 {
-    int rc;
     s3_write_t *w, *next;
 
     if (l->locked > 1) {
@@ -84,13 +92,14 @@ s3_local_unlock(s3_local_t *l)
     for (/* void */; w; w = next) {
         next = w->next;
 
-        rc = s3_record_encode(w->place.p, w->size, &w->record, w->place.nonce);
+        w->rc =
+            s3_record_encode(w->place.p, w->size, &w->record, w->place.nonce);
 
-        if (rc != S3_OK) {
-            /* sizes were checked when it was reserved; a scan skips it */
+        if (w->rc != S3_OK) {
+            /* a scan skips it, whoever waits for it hears of it */
             memset(w->place.p, 0, w->size);
             l->loop->log(l->loop, S3_LOG_ERR, "drive %u: record: %s", l->index,
-                         s3_strerror(rc));
+                         s3_strerror(w->rc));
         }
 
         memset(&w->record, 0, sizeof(w->record));
@@ -425,12 +434,14 @@ s3_local_log_state(void *ctx, int rc)
         if ((state == S3_DRIVE_FAILING || state == S3_DRIVE_FULL)
             && __atomic_load_n(&l->zd->failed, __ATOMIC_ACQUIRE) == 0)
         {
-            __atomic_store_n(&l->zd->state,
-                             l->zd->refilling ? S3_DRIVE_REFILLING
-                                              : S3_DRIVE_OK,
-                             __ATOMIC_RELEASE);
-            l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: writes again",
-                         l->index);
+            if (__atomic_compare_exchange_n(
+                    &l->zd->state, &state,
+                    l->zd->refilling ? S3_DRIVE_REFILLING : S3_DRIVE_OK, 0,
+                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            {
+                l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: writes again",
+                             l->index);
+            }
         }
 
         break;

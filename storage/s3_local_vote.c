@@ -70,6 +70,7 @@ static int
 s3_vote_closed(s3_op_t *op, uint32_t generation, int *closed)
 {
     int rc;
+    unsigned i;
     s3_view_t view;
     s3_local_t *l = op->l;
 
@@ -83,8 +84,10 @@ s3_vote_closed(s3_op_t *op, uint32_t generation, int *closed)
     rc = s3_view_load(&view, l->zone, l->index, &op->closed, 0,
                       S3_BUCKET_CLOSED, s3_str(op->closed_key, 8));
 
-    if (rc == S3_OK && view.n && !view.items[0].failed) {
-        *closed = view.items[0].e.version.time > generation;
+    for (i = 0; rc == S3_OK && i < view.n; i++) {
+        if (view.items[i].durable || view.items[i].pending) {
+            *closed |= view.items[i].e.version.time > generation;
+        }
     }
 
     s3_view_done(&view);

@@ -380,7 +380,7 @@ int
 s3_log_reserve(s3_log_t *log, size_t size, s3_log_place_t *place)
 {
     int rc;
-    size_t left;
+    size_t left = 0;
     uint8_t *p;
     s3_log_batch_t *b;
 

@@ -4,6 +4,7 @@
 
 #include "storage/s3_maintain.h"
 #include "storage/s3_bloom.h"
+#include "storage/s3_settle.h"
 #include <stdlib.h>
 
 #define S3_MAINTAIN_PAUSE 500 /* ms after an error; doubles, to a minute */
@@ -677,6 +678,31 @@ s3_maintain_merge(s3_maintain_t *m)
 }
 
 
+static void
+s3_maintain_adopted(void *ctx)
+{
+    s3_maintain_end(ctx, S3_OK);
+}
+
+
+/* What dead processes left here while their settler was without the drive:
+ * pending, it would keep its memtable from being flushed. */
+
+static int
+s3_maintain_orphans(s3_maintain_t *m)
+{
+    m->busy = 1;
+
+    if (s3_local_settle_orphans(m->l, s3_maintain_adopted, m) == S3_OK) {
+        return 1;
+    }
+
+    m->busy = 0;
+
+    return 0;
+}
+
+
 void
 s3_maintain_tick(s3_maintain_t *m)
 {
@@ -703,7 +729,7 @@ s3_maintain_tick(s3_maintain_t *m)
         return;
     }
 
-    if (s3_maintain_flush(m) || l->quiet) {
+    if (s3_maintain_orphans(m) || s3_maintain_flush(m) || l->quiet) {
         return;
     }
 

@@ -27,6 +27,7 @@ struct s3_clean_item_s {
     uint32_t length;
     uint8_t kind;
     uint8_t layout;
+    uint8_t need;
     uint16_t key_len;
     uint8_t key[];
 };
@@ -106,6 +107,7 @@ s3_clean_record(void *ctx, const s3_record_t *r)
     item->length = r->entry.length;
     item->kind = r->entry.kind;
     item->layout = r->entry.layout;
+    item->need = r->entry.need;
     item->key_len = (uint16_t) r->key.len;
     memcpy(item->key, r->key.data, r->key.len);
 
@@ -236,6 +238,12 @@ s3_clean_blobs(s3_op_t *op, s3_view_t *view, s3_clean_job_t *job)
             && (item->bucket & 3) == S3_SPACE_PARTS)
         || job->c->pass > 1)
     {
+        return;
+    }
+
+    /* it only points at data of others, as an attempt to complete an upload
+     * does at its parts': they may be alive, whatever becomes of it */
+    if (item->need == 0) {
         return;
     }
 

@@ -9,8 +9,9 @@
 #define S3_LOOK_MS 1000
 #define S3_LOOK_FULL_MS 200
 #define S3_SPACE_MS 5000
-#define S3_KEEP_FREE 4  /* segments ready to be used again */
-#define S3_UNCOVERED 16 /* segments' worth of log that no table covers */
+#define S3_KEEP_FREE 4   /* segments ready to be used again */
+#define S3_UNCOVERED 16  /* segments' worth of log that no table covers */
+#define S3_FEW_PLACES 64 /* full: one in so many is free in the registry */
 #define S3_RESERVE_MAX (1024ULL * 1024 * 1024)
 
 
@@ -98,9 +99,28 @@ s3_space_reserve(const s3_maintain_t *m)
 }
 
 
+/* Places for segments are space, too. */
+
+static unsigned
+s3_space_places(const s3_maintain_t *m)
+{
+    unsigned i, n;
+    s3_local_t *l = m->l;
+
+    n = 0;
+
+    for (i = 0; i < l->zone->max_segments; i++) {
+        n += s3_zone_segments(l->zone, l->index)[i].id == 0;
+    }
+
+    return n;
+}
+
+
 static void
 s3_space_done(s3_task_t *task)
 {
+    unsigned places, few;
     uint64_t reserve;
     s3_maintain_t *m = task->ctx;
     s3_local_t *l = m->l;
@@ -110,8 +130,10 @@ s3_space_done(s3_task_t *task)
         d->bytes_free = m->bytes_free;
         d->bytes_total = m->bytes_total;
         reserve = s3_space_reserve(m);
+        places = s3_space_places(m);
+        few = l->zone->max_segments / S3_FEW_PLACES;
 
-        if (m->bytes_free < reserve
+        if ((m->bytes_free < reserve || places < few)
             && (s3_zone_state(d) == S3_DRIVE_OK
                 || s3_zone_state(d) == S3_DRIVE_REFILLING))
         {
@@ -119,7 +141,7 @@ s3_space_done(s3_task_t *task)
             l->loop->log(l->loop, S3_LOG_WARN,
                          "drive %u: full, deletions are still taken", l->index);
 
-        } else if (m->bytes_free > reserve + reserve / 2
+        } else if (m->bytes_free > reserve + reserve / 2 && places >= 2 * few
                    && s3_zone_state(d) == S3_DRIVE_FULL)
         {
             __atomic_store_n(&d->state,
@@ -140,7 +162,7 @@ static void
 s3_recount_run(s3_task_t *task)
 {
     int rc;
-    unsigned i, j, n;
+    unsigned i, j, n, probe;
     s3_merge_t merge;
     s3_maintain_t *m = task->ctx;
     s3_zone_t *z = m->l->zone;
@@ -149,6 +171,7 @@ s3_recount_run(s3_task_t *task)
     const s3_entry_t *e;
 
     n = m->set->n;
+    probe = __atomic_load_n(&m->l->zd->probe, __ATOMIC_ACQUIRE);
     it = malloc((n + 1) * sizeof(*it));
 
     if (it == NULL) {
@@ -173,7 +196,7 @@ s3_recount_run(s3_task_t *task)
         for (i = 0; rc == S3_OK && i < merge.n; i++) {
             e = &merge.entries[i];
 
-            for (j = 0; j < S3_ZONE_PROBE; j++) {
+            for (j = 0; j < probe; j++) {
                 if (m->counted_ids[(e->segment + j) % z->max_segments]
                     == e->segment) {
                     m->counted[(e->segment + j) % z->max_segments] += e->length;

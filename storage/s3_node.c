@@ -2,8 +2,7 @@
  * The node: its drives recovered, joined, watched, left.
  */
 
-#include "storage/s3_node.h"
-#include "storage/s3_local.h"
+#include "storage/s3_node_int.h"
 #include "storage/s3_settle.h"
 #include "storage/s3_format.h"
 #include "storage/s3_recover.h"
@@ -13,46 +12,6 @@
 
 #define S3_NODE_TICK_MS 50
 #define S3_NODE_LOOK 10 /* ticks between looks at the processes */
-
-
-typedef struct {
-    s3_node_t *node;
-    unsigned slot; /* being settled, where left > 0 */
-    unsigned left;
-} s3_node_settle_t;
-
-
-typedef struct {
-    s3_node_t *node;
-    unsigned drive;
-    s3_fs_t *fs;
-    s3_format_t format;
-    s3_format_t fresh; /* where the directory is empty */
-    s3_recover_t recover;
-    int rc;
-    s3_task_t task;
-    void (*done)(void *ctx, int rc);
-    void *ctx;
-} s3_node_return_t;
-
-
-struct s3_node_s {
-    s3_zone_t *zone;
-    s3_loop_t *loop;
-    unsigned n;
-    unsigned slot;
-    unsigned parity;
-    int64_t pid;
-    int (*alive)(void *ctx, int64_t pid);
-    void *ctx;
-    s3_timer_t tick;
-    unsigned ticks;
-    unsigned quiet : 1;
-    unsigned returning; /* drives coming back */
-    unsigned settling;
-    s3_node_settle_t settle[S3_ZONE_PROCS];
-    s3_local_t *locals[S3_MAX_DRIVES];
-};
 
 
 size_t
@@ -142,8 +101,8 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
 
     if (f->state == S3_FORMAT_REFILL) {
         /* it has promised nothing before it joined, and knows nothing */
-        r.floor = (s3_version_t){f->created * 1000000, UINT64_MAX, UINT32_MAX};
-        s3_zone_saw(z, r.floor.time);
+        s3_zone_saw(z, f->created * 1000000);
+        r.floor = (s3_version_t){s3_zone_time(z), UINT64_MAX, UINT32_MAX};
     }
 
     rc = s3_recover_drive(&r);
@@ -190,11 +149,83 @@ s3_node_formats(const s3_node_conf_t *conf, s3_format_t *formats)
 }
 
 
+static int
+s3_node_count(void *ctx, const char *name)
+{
+    uint32_t id;
+    uint64_t *n = ctx;
+
+    if (s3_segment_parse_name(name, &id) == S3_OK) {
+        (*n)++;
+    }
+
+    return S3_OK;
+}
+
+
+/*
+ * Places for segments: as many as the greatest drive has room for, where a
+ * quarter of the zone that the memtables can spare allows it; more where that
+ * many segments are on a drive already, as far as the zone goes.
+ */
+
+static unsigned
+s3_node_max_segments(const s3_node_conf_t *conf)
+{
+    unsigned i;
+    uint64_t room, most, want, files, n, bytes_free, total, size;
+    s3_fs_t *fs;
+
+    if (conf->max_segments) {
+        return conf->max_segments;
+    }
+
+    size = conf->segment_size ? conf->segment_size : S3_SEGMENT_SIZE;
+    want = S3_ZONE_SEGMENTS;
+    files = S3_ZONE_SEGMENTS;
+
+    for (i = 0; i < conf->n; i++) {
+        fs = conf->fs[i];
+
+        if (fs == NULL) {
+            continue;
+        }
+
+        if (fs->space(fs, &bytes_free, &total) == S3_OK) {
+            want = s3_max(want, total / size);
+        }
+
+        n = 0;
+
+        if (fs->list(fs, "log", s3_node_count, &n) == S3_OK) {
+            files = s3_max(files, n + n / 8);
+        }
+    }
+
+    room = conf->zone_size - s3_zone_min(conf->n, S3_ZONE_SEGMENTS);
+    room /= conf->n * sizeof(s3_zseg_t);
+    most = S3_ZONE_SEGMENTS + room / 4;
+    want = s3_max(s3_min(want, most), files);
+    want = s3_min(want, S3_ZONE_SEGMENTS + room);
+
+    want = s3_min(want, (uint64_t) UINT32_MAX / 2);
+
+    /* parts of the zone are rounded up to pages */
+    while (want > S3_ZONE_SEGMENTS
+           && s3_zone_min(conf->n, (unsigned) want) > conf->zone_size)
+    {
+        want--;
+    }
+
+    return (unsigned) want;
+}
+
+
 int
 s3_node_recover(const s3_node_conf_t *conf)
 {
     int rc;
-    unsigned i, up;
+    unsigned i, j, up;
     s3_zone_t *z;
     s3_format_t formats[S3_MAX_DRIVES];
     const uint8_t *store;
@@ -228,8 +259,8 @@ s3_node_recover(const s3_node_conf_t *conf)
         return S3_EUNAVAIL;
     }
 
-    rc = s3_zone_init(conf->zone, conf->zone_size, conf->n, conf->max_segments,
-                      store, conf->instance);
+    rc = s3_zone_init(conf->zone, conf->zone_size, conf->n,
+                      s3_node_max_segments(conf), store, conf->instance);
     if (rc != S3_OK) {
         return rc;
     }
@@ -238,8 +269,15 @@ s3_node_recover(const s3_node_conf_t *conf)
     z->node = conf->node;
     up = 0;
 
-    for (i = 0; i < conf->n; i++) {
-        if (formats[i].state == S3_FORMAT_MISSING) {
+    /* those to be refilled last: by then the logical clock is known that the
+     * others have come to */
+
+    for (j = 0; j < 2 * conf->n; j++) {
+        i = j % conf->n;
+
+        if (formats[i].state == S3_FORMAT_MISSING
+            || (formats[i].state == S3_FORMAT_REFILL) != (j >= conf->n))
+        {
             continue;
         }
 
@@ -330,15 +368,13 @@ s3_node_tick(s3_timer_t *timer)
     unsigned i;
     s3_node_t *node = timer->ctx;
 
-    if (node->quiet) {
-        return;
-    }
-
-    if (node->ticks++ % S3_NODE_LOOK == 0) {
+    /* what a process on its way out waits for may be a dead one's */
+    if (node->ticks++ % S3_NODE_LOOK == 0
+        && (!node->quiet || s3_node_busy(node))) {
         s3_node_look(node);
     }
 
-    for (i = 0; i < node->n; i++) {
+    for (i = 0; i < node->n && !node->quiet; i++) {
         s3_local_tick(node->locals[i]);
     }
 
@@ -353,7 +389,7 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
 {
     int rc;
     unsigned i;
-    s3_zone_t *z;
+    s3_zone_t *z = NULL;
     s3_node_t *node;
     s3_local_conf_t lc;
 
@@ -385,8 +421,7 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
     rc = s3_zone_proc_join(z, slot, pid, &node->slot);
 
     if (rc == S3_EBUSY && slot < S3_ZONE_PROCS
-        && s3_zone_proc_state(z, slot) != S3_PROC_FREE
-        && !alive(conf->ctx, z->procs[slot].pid))
+        && s3_zone_proc_dead(z, slot, alive, conf->ctx))
     {
         /* settled as soon as we run; until then another slot will do */
         rc = s3_zone_proc_join(z, S3_ZONE_PROCS, pid, &node->slot);
@@ -481,7 +516,6 @@ s3_node_quiesce(s3_node_t *node)
     unsigned i;
 
     node->quiet = 1;
-    node->loop->del_timer(node->loop, &node->tick);
 
     for (i = 0; i < node->n; i++) {
         s3_local_quiesce(node->locals[i]);
@@ -523,196 +557,6 @@ void
 s3_node_abandon(s3_node_t *node)
 {
     s3_node_free(node, 1);
-}
-
-
-/* A drive comes back. */
-
-static void
-s3_node_return_log(void *ctx, int level, const char *message)
-{
-    (void) ctx;
-    (void) level;
-    (void) message; /* in a thread: what counts is in the result */
-}
-
-
-static int
-s3_node_return_format(s3_node_return_t *rt)
-{
-    int rc;
-    s3_node_t *node = rt->node;
-    s3_zone_t *z = node->zone;
-    s3_format_t *f = &rt->format;
-    s3_zdrive_t *d = &z->drives[rt->drive];
-
-    rc = s3_format_load(rt->fs, f);
-
-    if (rc == S3_EEXIST) {
-        return S3_EFOREIGN;
-    }
-
-    if (rc == S3_ENOENT) {
-        if (d->known) {
-            /* its memtables are those of the drive that was there before */
-            return S3_EBUSY;
-        }
-
-        *f = rt->fresh;
-
-        return s3_format_save(rt->fs, f);
-    }
-
-    if (rc != S3_OK) {
-        return rc;
-    }
-
-    if (memcmp(f->store, z->store_id, 16) != 0 || f->position != rt->drive
-        || f->drives != node->n
-        || (d->known && memcmp(f->drive, d->id, 16) != 0))
-    {
-        return S3_EFOREIGN;
-    }
-
-    return S3_OK;
-}
-
-
-static void
-s3_node_return_run(s3_task_t *task)
-{
-    s3_node_return_t *rt = task->ctx;
-    s3_zone_t *z = rt->node->zone;
-    s3_recover_t *r = &rt->recover;
-
-    rt->rc = s3_node_return_format(rt);
-
-    if (rt->rc != S3_OK || z->drives[rt->drive].known) {
-        return;
-    }
-
-    r->zone = z;
-    r->drive = rt->drive;
-    r->fs = rt->fs;
-    r->log = s3_node_return_log;
-
-    if (rt->format.state == S3_FORMAT_REFILL) {
-        r->floor = (s3_version_t){rt->format.created * 1000000, UINT64_MAX,
-                                  UINT32_MAX};
-        s3_zone_saw(z, r->floor.time);
-    }
-
-    rt->rc = s3_recover_drive(r);
-}
-
-
-static void
-s3_node_arrived(void *ctx, int rc)
-{
-    s3_node_return_t *rt = ctx;
-    s3_node_t *node = rt->node;
-
-    s3_zone_unclaim(node->zone, &node->zone->drives[rt->drive].returning,
-                    node->slot);
-    node->returning--;
-    rt->done(rt->ctx, rc);
-    free(rt);
-}
-
-
-static void
-s3_node_returned(s3_task_t *task)
-{
-    int rc;
-    uint32_t state;
-    s3_node_return_t *rt = task->ctx;
-    s3_node_t *node = rt->node;
-    s3_zdrive_t *d = &node->zone->drives[rt->drive];
-
-    rc = rt->rc;
-
-    if (rc == S3_OK) {
-        if (!d->known) {
-            memcpy(d->id, rt->format.drive, 16);
-            d->refilling = rt->format.state == S3_FORMAT_REFILL;
-            s3_recover_done(node->zone, rt->drive);
-            d->known = 1;
-        }
-
-        state = d->failed              ? S3_DRIVE_FAILING
-                : rt->recover.readonly ? S3_DRIVE_READONLY
-                : d->refilling         ? S3_DRIVE_REFILLING
-                                       : S3_DRIVE_OK;
-
-        __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
-        __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
-
-        node->loop->log(node->loop, S3_LOG_NOTICE,
-                        "drive %u: is back, %u records replayed", rt->drive,
-                        rt->recover.records);
-
-        rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
-                             rt);
-        if (rc == S3_OK) {
-            return;
-        }
-
-        if (rc == S3_EEXIST) {
-            rc = S3_OK; /* the next tick opens its files anew */
-        }
-    }
-
-    s3_node_arrived(rt, rc);
-}
-
-
-int
-s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
-               void (*done)(void *ctx, int rc), void *ctx)
-{
-    s3_zdrive_t *d;
-    s3_node_return_t *rt;
-
-    if (drive >= node->n || fs == NULL) {
-        return S3_EINVAL;
-    }
-
-    d = &node->zone->drives[drive];
-
-    if (s3_zone_state(d) != S3_DRIVE_MISSING) {
-        return s3_local_arrive(node->locals[drive], fs, done, ctx);
-    }
-
-    if (!s3_zone_claim(node->zone, &d->returning, node->slot)) {
-        return S3_EBUSY;
-    }
-
-    rt = calloc(1, sizeof(*rt));
-    if (rt == NULL) {
-        s3_zone_unclaim(node->zone, &d->returning, node->slot);
-        return S3_ENOMEM;
-    }
-
-    rt->node = node;
-    rt->drive = drive;
-    rt->fs = fs;
-    rt->done = done;
-    rt->ctx = ctx;
-    memcpy(rt->fresh.store, node->zone->store_id, 16);
-    node->loop->random(node->loop, rt->fresh.drive, 16);
-    rt->fresh.position = drive;
-    rt->fresh.drives = node->n;
-    rt->fresh.parity = node->parity;
-    rt->fresh.created = node->loop->wall_us(node->loop) / 1000000;
-    rt->fresh.state = S3_FORMAT_REFILL;
-    rt->task.run = s3_node_return_run;
-    rt->task.done = s3_node_returned;
-    rt->task.ctx = rt;
-    rt->task.drive = drive;
-    node->returning++;
-    node->loop->post(node->loop, &rt->task);
-
-    return S3_OK;
 }
 
 

@@ -83,7 +83,8 @@ typedef struct {
     uint32_t node;         /* id of this node in versions */
     uint64_t segment_size; /* 0: S3_SEGMENT_SIZE; of new segments; a
                             * multiple of 4096, 1 MiB to 1 GiB */
-    unsigned max_segments; /* per drive; 0: 8192; same for all who join */
+    unsigned max_segments; /* per drive; 0: by the drives' size, 8192 at
+                            * least, more as far as the zone has room */
 
     /* recover() only; a worker uses its loop */
     uint64_t (*wall_us)(void *ctx);
@@ -145,6 +146,14 @@ void s3_node_abandon(s3_node_t *node);
  */
 int s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
                    void (*done)(void *ctx, int rc), void *ctx);
+
+
+/*
+ * A drive in state REFILLING has all that the others have: it becomes "ready"
+ * in format.json, then OK in the zone.  Asynchronous, may be called again at
+ * any time: where it fails, or somebody is at it, nothing changes.
+ */
+void s3_node_refilled(s3_node_t *node, unsigned drive);
 
 
 typedef struct {

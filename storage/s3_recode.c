@@ -23,6 +23,10 @@
 
 #define S3_RECODE_ANY UINT32_MAX /* generation */
 
+/* No record lists the new blobs before the end: they must not get as old as
+ * what the scrub takes for a leak. */
+#define S3_RECODE_MAX (12 * 60 * 60 * 1000ULL) /* ms */
+
 
 struct s3_recode_s {
     s3_store_t *store;
@@ -32,9 +36,10 @@ struct s3_recode_s {
 
     s3_ref_t *refs;
     unsigned n_refs;
-    unsigned ref; /* the one being copied */
+    unsigned ref;   /* the one being copied */
     uint32_t *made; /* by ref: drives of its new blob, 0 where it stays */
     s3_version_t origin;
+    uint64_t began; /* ms */
 
     s3_object_t *part; /* of the reader: one reference */
     s3_reader_t *reader;
@@ -290,8 +295,7 @@ s3_recode_finished(s3_writer_t *w)
 
     /* a drive that was lost on the way: what comes of it gains nothing */
 
-    if (result.alive != w->ref.mask
-        || w->ref.size != rec->refs[rec->ref].size)
+    if (result.alive != w->ref.mask || w->ref.size != rec->refs[rec->ref].size)
     {
         s3_recode_end(rec, S3_EUNAVAIL);
         return;
@@ -485,6 +489,12 @@ s3_recode_next(s3_recode_t *rec)
         return;
     }
 
+    if (rec->store->loop->mono_ms(rec->store->loop) - rec->began
+        > S3_RECODE_MAX) {
+        s3_recode_end(rec, S3_EUNAVAIL);
+        return;
+    }
+
     if (rec->ref == rec->n_refs) {
         s3_recode_put(rec);
         return;
@@ -533,6 +543,7 @@ s3_recode_start(s3_store_t *store, s3_object_t *object,
     rec->object = object;
     rec->done = done;
     rec->ctx = ctx;
+    rec->began = store->loop->mono_ms(store->loop);
 
     for (i = 0; i < rec->n_refs; i++) {
         if (s3_ref_decode(r->refs.data + (size_t) i * S3_REF_SIZE,

@@ -311,6 +311,24 @@ s3_replay_log(s3_replay_t *rp)
 }
 
 
+/*
+ * What was in a damaged record was held once, and promised perhaps: for all
+ * that is not here and may be that old the answer is GONE, never NO.  As long
+ * as the damaged part is read at each start the floor is found again; what
+ * ends that is a MANIFEST, which has the floor.
+ */
+
+static void
+s3_recover_raise(s3_zone_t *z, s3_zdrive_t *d)
+{
+    s3_version_t now = {s3_zone_time(z), UINT64_MAX, UINT32_MAX};
+
+    if (s3_version_cmp(&now, &d->floor) > 0) {
+        d->floor = now;
+    }
+}
+
+
 /* The end: all in tables, one MANIFEST that says so. */
 
 static int
@@ -413,6 +431,9 @@ s3_replay_reset(s3_replay_t *rp)
     d->ring_next = 0;
     d->ring_used = 0;
     d->failed = 0;
+    d->orphans = 0;
+    d->lost = 0;
+    d->probe = S3_ZONE_PROBE;
     d->lease = 0;
     d->recount = 0;
     d->next_table_id = 1;
@@ -517,6 +538,11 @@ s3_replay_run(s3_replay_t *rp)
         rp->d->recount = 1;
     }
 
+    if (r->corrupt) {
+        rp->d->lost = 1;
+        s3_recover_raise(rp->z, rp->d);
+    }
+
     rc = s3_replay_save(rp);
 
     if (rc == S3_EROFS || rc == S3_ENOSPC) {
@@ -588,6 +614,13 @@ s3_recover_drive(s3_recover_t *r)
 void
 s3_recover_done(s3_zone_t *zone, unsigned drive)
 {
-    zone->drives[drive].memory_since =
+    s3_zdrive_t *d = &zone->drives[drive];
+
+    d->memory_since =
         (s3_version_t){s3_zone_time(zone), UINT64_MAX, UINT32_MAX};
+
+    if (d->lost) {
+        /* other drives, and the wall clock, may know of later times */
+        s3_recover_raise(zone, d);
+    }
 }

@@ -41,7 +41,8 @@ typedef struct {
  * S3_ENOMEM, S3_ENOSPC (too many segments, or too little memory). */
 int s3_recover_drive(s3_recover_t *r);
 
-/* After all drives: what the drive may have forgotten is older than this. */
+/* After all drives: what the drive may have forgotten is older than this.
+ * Where records were damaged that is its floor, too. */
 void s3_recover_done(s3_zone_t *zone, unsigned drive);
 
 #pragma GCC visibility pop

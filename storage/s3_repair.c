@@ -108,6 +108,10 @@ s3_repair_recoded(void *ctx, int rc)
 
     /* what came in between has notes of its own */
 
+    if (rc == S3_OK) {
+        rep->store->stats.recoded++;
+    }
+
     if (rc == S3_OK || rc == S3_ECONFLICT || rep->store->closed) {
         s3_repair_end(rep, rep->store->closed ? S3_EUNAVAIL : S3_OK);
         return;
@@ -144,8 +148,7 @@ s3_repair_gathered(s3_gather_t *g)
         return;
     }
 
-    if (!rep->recode
-        || !(s3_store_voters(rep->store, 0) & s3_bit(rep->target))
+    if (!rep->recode || !(s3_store_voters(rep->store, 0) & s3_bit(rep->target))
         || !s3_recode_gain(rep->store, &record.entry, record.refs))
     {
         s3_repair_blobs(rep);

@@ -13,6 +13,7 @@ typedef struct {
     uint32_t *offsets; /* of whole records, ascending */
     size_t n;
     size_t room;
+    unsigned seal : 1; /* its writer is gone */
 } s3_settle_seg_t;
 
 typedef struct {
@@ -24,6 +25,8 @@ typedef struct {
     unsigned failed;
     unsigned removed;
     unsigned kept;
+    unsigned orphans : 1; /* others' too, whom nobody settles any more */
+    uint32_t told;        /* of orphans, when this began */
     s3_task_t task;
     void (*done)(void *ctx);
     void *ctx;
@@ -151,20 +154,26 @@ s3_settle_cmp(const void *a, const void *b)
 static void
 s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 {
+    int rc;
     s3_entry_t e;
     s3_local_t *l = st->l;
     s3_settle_seg_t *seg;
+
+    rc = s3_memnode_entry(n, &e);
+    seg = rc == S3_OK ? s3_settle_seg(st, e.segment) : NULL;
+
+    if (seg == NULL && rc == S3_OK && st->orphans) {
+        return; /* newer than the look: its writer, or somebody else, ends it */
+    }
 
     if (s3_memnode_state(n) == S3_MEM_FAILED) {
         __atomic_fetch_sub(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
     }
 
-    if (s3_memnode_entry(n, &e) != S3_OK) {
+    if (rc != S3_OK) {
         s3_memnode_set(n, S3_MEM_REMOVED);
         return;
     }
-
-    seg = s3_settle_seg(st, e.segment);
 
     if (seg == NULL || (seg->rc != S3_OK && seg->rc != S3_ENOENT)) {
         st->failed++;
@@ -187,6 +196,24 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 }
 
 
+/* Left behind by whom this is about? */
+
+static int
+s3_settle_owned(const s3_settle_t *st, unsigned owner, uint32_t incarnation)
+{
+    const s3_zone_t *z = st->l->zone;
+
+    if (owner == st->slot && incarnation == st->incarnation) {
+        return 1;
+    }
+
+    /* the settler of that process could not use the drive */
+    return st->orphans
+           && (z->procs[owner % S3_ZONE_PROCS].incarnation != incarnation
+               || s3_zone_proc_state(z, owner % S3_ZONE_PROCS) == S3_PROC_FREE);
+}
+
+
 /* Calls for each node of the dead that is pending. */
 
 static void
@@ -206,8 +233,8 @@ s3_settle_nodes(s3_settle_t *st, void (*call)(s3_settle_t *, s3_memnode_t *))
         {
             state = s3_memnode_state(node);
 
-            if (node->owner == st->slot && node->incarnation == st->incarnation
-                && (state == S3_MEM_PENDING || state == S3_MEM_FAILED))
+            if ((state == S3_MEM_PENDING || state == S3_MEM_FAILED)
+                && s3_settle_owned(st, node->owner, node->incarnation))
             {
                 call(st, node);
             }
@@ -223,30 +250,25 @@ s3_settle_done(s3_task_t *task)
     s3_zseg_t *s;
     s3_settle_t *st = task->ctx;
     s3_local_t *l = st->l;
+    s3_settle_seg_t *seg;
 
     s3_local_lock(l);
 
     s3_settle_nodes(st, s3_settle_node);
 
-    for (i = 0; i < l->zone->max_segments; i++) {
-        s = &s3_zone_segments(l->zone, l->index)[i];
+    for (i = 0; i < st->n_segs; i++) {
+        seg = &st->segs[i];
+        s = seg->seal ? s3_zone_segment(l->zone, l->index, seg->id) : NULL;
 
-        if (s->id == 0 || s->owner != st->slot
-            || s->incarnation != st->incarnation) {
+        if (s == NULL || s->state != S3_SEG_OPEN) {
             continue;
         }
 
-        if (s->state == S3_SEG_PREPARING) {
-            s->state = S3_SEG_GARBAGE;
-
-        } else if (s->state == S3_SEG_OPEN) {
-            if (s3_settle_seg(st, s->id)
-                && s3_settle_seg(st, s->id)->rc == S3_OK) {
-                s->end = s3_settle_seg(st, s->id)->end;
-            }
-
-            s->state = S3_SEG_SEALED;
+        if (seg->rc == S3_OK) {
+            s->end = seg->end;
         }
+
+        s->state = S3_SEG_SEALED;
     }
 
     s3_local_unlock(l);
@@ -257,6 +279,12 @@ s3_settle_done(s3_task_t *task)
 
     if (st->failed) {
         s3_local_fail(l, S3_DRIVE_FAILING, "log of a dead process", S3_EIO);
+    }
+
+    if (st->told) {
+        /* told once more meanwhile: one more look */
+        __atomic_compare_exchange_n(&l->zd->orphans, &st->told, 0, 0,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
     }
 
     s3_local_wake(l);
@@ -298,39 +326,37 @@ s3_settle_plan_node(s3_settle_t *st, s3_memnode_t *n)
 }
 
 
-void
-s3_local_settle(s3_local_t *l, unsigned slot, uint32_t incarnation,
-                void (*done)(void *ctx), void *ctx)
+static void
+s3_settle_start(s3_settle_t *st)
 {
     unsigned i;
     s3_zseg_t *s;
-    s3_settle_t *st;
+    s3_local_t *l = st->l;
 
-    st = l->log ? calloc(1, sizeof(*st)) : NULL;
-
-    if (st == NULL) {
-        done(ctx);
-        return;
-    }
-
-    st->l = l;
-    st->slot = slot;
-    st->incarnation = incarnation;
-    st->done = done;
-    st->ctx = ctx;
     l->ops++;
 
     s3_local_lock(l);
 
     s3_settle_nodes(st, s3_settle_plan_node);
 
+    /* now: what is made after this has a writer again, under the same name
+     * where a process settles what it left itself */
+
     for (i = 0; i < l->zone->max_segments; i++) {
         s = &s3_zone_segments(l->zone, l->index)[i];
 
-        if (s->id && s->owner == slot && s->incarnation == incarnation
-            && s->state == S3_SEG_OPEN)
+        if (s->id == 0
+            || (s->state != S3_SEG_OPEN && s->state != S3_SEG_PREPARING)
+            || !s3_settle_owned(st, s->owner, s->incarnation))
         {
-            s3_settle_add(st, s->id);
+            continue;
+        }
+
+        if (s->state == S3_SEG_PREPARING) {
+            s->state = S3_SEG_GARBAGE;
+
+        } else if (s3_settle_add(st, s->id) == S3_OK) {
+            s3_settle_seg(st, s->id)->seal = 1;
         }
     }
 
@@ -341,4 +367,69 @@ s3_local_settle(s3_local_t *l, unsigned slot, uint32_t incarnation,
     st->task.ctx = st;
     st->task.drive = l->index;
     l->loop->post(l->loop, &st->task);
+}
+
+
+void
+s3_local_settle(s3_local_t *l, unsigned slot, uint32_t incarnation,
+                void (*done)(void *ctx), void *ctx)
+{
+    s3_settle_t *st;
+
+    st = l->log ? calloc(1, sizeof(*st)) : NULL;
+
+    if (st == NULL) {
+        /* before the slot is free: then a look finds what was pending */
+        __atomic_add_fetch(&l->zd->orphans, 1, __ATOMIC_ACQ_REL);
+        done(ctx);
+        return;
+    }
+
+    st->l = l;
+    st->slot = slot;
+    st->incarnation = incarnation;
+    st->orphans = slot == l->slot && incarnation == l->incarnation;
+    st->done = done;
+    st->ctx = ctx;
+
+    s3_settle_start(st);
+}
+
+
+int
+s3_local_settle_orphans(s3_local_t *l, void (*done)(void *ctx), void *ctx)
+{
+    unsigned i;
+    uint32_t told;
+    s3_settle_t *st;
+
+    told = __atomic_load_n(&l->zd->orphans, __ATOMIC_ACQUIRE);
+
+    if (told == 0) {
+        return S3_DONE;
+    }
+
+    /* whoever told so has not let go of the slot yet, maybe */
+
+    for (i = 0; i < S3_ZONE_PROCS; i++) {
+        if (s3_zone_proc_state(l->zone, i) == S3_PROC_SETTLING) {
+            return S3_AGAIN;
+        }
+    }
+
+    st = calloc(1, sizeof(*st));
+    if (st == NULL) {
+        return S3_ENOMEM;
+    }
+
+    st->l = l;
+    st->slot = S3_ZONE_PROCS; /* nobody's */
+    st->orphans = 1;
+    st->told = told;
+    st->done = done;
+    st->ctx = ctx;
+
+    s3_settle_start(st);
+
+    return S3_OK;
 }

@@ -143,7 +143,9 @@ s3_store_counted(s3_store_t *store)
     mask = s3_store_reachable(store);
 
     for (d = 0; d < store->n; d++) {
-        if (store->conf.drives[d]->state == S3_DRIVE_REFILLING) {
+        if (store->conf.drives[d]->state == S3_DRIVE_REFILLING
+            || store->conf.drives[d]->refilling)
+        {
             mask &= ~s3_bit(d);
         }
     }

@@ -78,14 +78,15 @@ void s3_store_heal(s3_store_t *store, int on);
 /* What this process has healed so far. */
 
 typedef struct {
-    uint64_t repaired; /* keys brought to a drive that lacked them */
-    uint64_t recoded;  /* objects written again with more parity */
-    uint64_t failed;   /* attempts that will be repeated */
-    uint64_t refilled; /* keys brought to a new drive */
-    uint64_t scrubbed; /* records read and verified, with their blobs */
-    uint64_t damaged;  /* of those: something was missing or did not hold */
-    uint64_t passes;   /* of the scrub over all drives */
-    uint64_t leaks;    /* blobs removed that no record lists */
+    uint64_t repaired;  /* keys brought to a drive that lacked them */
+    uint64_t rebuilt;   /* shards of blobs that were missing or damaged */
+    uint64_t recoded;   /* objects written again with more parity */
+    uint64_t failed;    /* attempts that will be repeated */
+    uint64_t refilled;  /* keys brought to a new drive */
+    uint64_t scrubbed;  /* records read and verified, with their blobs */
+    uint64_t damaged;   /* of those: something was missing or did not hold */
+    uint64_t passes;    /* of the scrub over all drives */
+    uint64_t leaks;     /* blobs removed that no record lists */
     uint32_t refilling; /* drives */
 } s3_heal_stats_t;
 

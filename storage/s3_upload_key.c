@@ -110,10 +110,13 @@ s3_upload_part_number(s3_str_t part_key)
 }
 
 
+#define S3_PART_DIGEST 40
+
+
 int
 s3_upload_part_set(s3_entry_t *e, const s3_ref_t *ref, s3_str_t digest)
 {
-    if (S3_REF_SIZE + digest.len > S3_MAX_EXTRA) {
+    if (digest.len > S3_PART_DIGEST) {
         return S3_EINVAL;
     }
 
@@ -147,7 +150,7 @@ s3_upload_part_again(s3_entry_t *e, const s3_ref_t *ref)
     first = s3_upload_part_version(e);
 
     if (!e->extra[S3_PART_AGAIN]) {
-        if (e->extra_len > S3_MAX_EXTRA - S3_VERSION_SIZE) {
+        if (e->extra_len > S3_REF_SIZE + S3_PART_DIGEST) {
             return S3_EINVAL;
         }
 
@@ -168,8 +171,7 @@ s3_version_t
 s3_upload_part_version(const s3_entry_t *e)
 {
     if (e->extra_len < S3_REF_SIZE + S3_VERSION_SIZE
-        || !e->extra[S3_PART_AGAIN])
-    {
+        || !e->extra[S3_PART_AGAIN]) {
         return e->version;
     }
 

@@ -113,6 +113,7 @@ s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
         d->lists[0].generation = 1;
         d->next_table_id = 1;
         d->next_segment_id = 1;
+        d->probe = S3_ZONE_PROBE;
         d->arena_seq = 1;
         d->arenas[0].used = 1;
         d->arenas[0].seq = 1;
@@ -230,12 +231,13 @@ s3_zone_segments(s3_zone_t *z, unsigned drive)
 s3_zseg_t *
 s3_zone_segment(s3_zone_t *z, unsigned drive, uint32_t id)
 {
-    unsigned i;
+    unsigned i, probe;
     s3_zseg_t *segs, *s;
 
     segs = s3_zone_segments(z, drive);
+    probe = z->drives[drive].probe;
 
-    for (i = 0; id && i < S3_ZONE_PROBE; i++) {
+    for (i = 0; id && i < probe; i++) {
         s = &segs[(id + i) % z->max_segments];
 
         if (s->id == id) {
@@ -247,15 +249,16 @@ s3_zone_segment(s3_zone_t *z, unsigned drive, uint32_t id)
 }
 
 
-s3_zseg_t *
-s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id)
+static s3_zseg_t *
+s3_zone_segment_put(s3_zone_t *z, unsigned drive, uint32_t id, unsigned probe)
 {
     unsigned i;
     s3_zseg_t *segs, *s;
+    s3_zdrive_t *d = &z->drives[drive];
 
     segs = s3_zone_segments(z, drive);
 
-    for (i = 0; i < S3_ZONE_PROBE; i++) {
+    for (i = 0; i < probe; i++) {
         s = &segs[(id + i) % z->max_segments];
 
         if (s->id == 0) {
@@ -263,6 +266,11 @@ s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id)
             s->replay_from = S3_SEGMENT_START;
             s->end = S3_SEGMENT_START;
             s->batch = S3_SEGMENT_START;
+
+            if (i >= d->probe) {
+                __atomic_store_n(&d->probe, i + 1, __ATOMIC_RELEASE);
+            }
+
             __atomic_store_n(&s->id, id, __ATOMIC_RELEASE);
             return s;
         }
@@ -273,26 +281,37 @@ s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id)
 
 
 s3_zseg_t *
+s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id)
+{
+    return s3_zone_segment_put(z, drive, id, z->max_segments);
+}
+
+
+s3_zseg_t *
 s3_zone_segment_new(s3_zone_t *z, unsigned drive)
 {
     unsigned i;
-    uint32_t id;
+    uint32_t id, first;
     s3_zseg_t *s;
     s3_zdrive_t *d = &z->drives[drive];
+
+    first = d->next_segment_id;
 
     for (i = 0; i < z->max_segments; i++) {
         id = d->next_segment_id;
         if (id == UINT32_MAX) {
-            return NULL;
+            break;
         }
 
         d->next_segment_id = id + 1;
 
-        s = s3_zone_segment_add(z, drive, id);
+        s = s3_zone_segment_put(z, drive, id, d->probe);
         if (s) {
             return s;
         }
     }
+
+    d->next_segment_id = first;
 
     return NULL;
 }
@@ -492,12 +511,12 @@ s3_zone_proc_join(s3_zone_t *z, unsigned slot, int64_t pid, unsigned *got)
         }
 
         /* seen[] is 0 in a free slot: nothing is freed under the newcomer */
-        if (__atomic_compare_exchange_n(&p->state, &state, S3_PROC_ALIVE, 0,
+        if (__atomic_compare_exchange_n(&p->state, &state,
+                                        S3_PROC_ALIVE | (uint64_t) pid << 8, 0,
                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         {
             p->incarnation =
                 __atomic_add_fetch(&z->incarnation, 1, __ATOMIC_RELAXED);
-            __atomic_store_n(&p->pid, pid, __ATOMIC_RELEASE);
             *got = i;
             return S3_OK;
         }
@@ -513,8 +532,33 @@ s3_zone_proc_leave(s3_zone_t *z, unsigned slot)
     s3_zproc_t *p = &z->procs[slot];
 
     memset(p->seen, 0, sizeof(p->seen));
-    p->pid = 0;
     __atomic_store_n(&p->state, S3_PROC_FREE, __ATOMIC_RELEASE);
+}
+
+
+static int64_t
+s3_zone_proc_pid(uint64_t state)
+{
+    return (int64_t) (state >> 8);
+}
+
+
+int
+s3_zone_proc_dead(const s3_zone_t *z, unsigned slot,
+                  int (*alive)(void *ctx, int64_t pid), void *ctx)
+{
+    uint64_t state;
+
+    state = __atomic_load_n(&z->procs[slot].state, __ATOMIC_ACQUIRE);
+
+    switch (state & 0xff) {
+    case S3_PROC_FREE:
+        return 0;
+    case S3_PROC_ALIVE:
+        return !alive(ctx, s3_zone_proc_pid(state));
+    default:
+        return 1;
+    }
 }
 
 
@@ -534,10 +578,12 @@ s3_zone_proc_settle(s3_zone_t *z, unsigned slot, unsigned by,
         return 0;
     }
 
-    if (state == S3_PROC_ALIVE) {
-        if (p->pid == 0 || alive(ctx, p->pid)) {
+    if ((state & 0xff) == S3_PROC_ALIVE) {
+        if (alive(ctx, s3_zone_proc_pid(state))) {
             return 0;
         }
+
+        p->pid = s3_zone_proc_pid(state);
 
     } else {
         settler = (state >> 8 & 0xff) % S3_ZONE_PROCS;

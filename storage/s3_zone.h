@@ -27,7 +27,8 @@
  * is used and not flushed at a generation <= g; proc.seen[drive] is the least
  * generation it still works with, so no arena is reused under its eyes.
  *
- * Segments are found by id in a window of S3_ZONE_PROBE slots.
+ * Segments are found by id in a window of slots: S3_ZONE_PROBE, more where a
+ * recovery found it too narrow for what is on the drive.
  */
 
 #ifndef S3_ZONE_H
@@ -61,9 +62,10 @@ typedef enum {
 } s3_zproc_state_t;
 
 typedef struct {
-    /* [A] s3_zproc_state_t; who settles it: slot << 8 | incarnation << 16 */
+    /* [A] s3_zproc_state_t; ALIVE: pid << 8, so that no slot is taken by
+     * nobody knows whom; SETTLING, by whom: slot << 8 | incarnation << 16 */
     uint64_t state;
-    int64_t pid;
+    int64_t pid; /* for messages, of the one who is settled */
     uint32_t incarnation;
     uint32_t reserved;
     uint64_t seen[S3_MAX_DRIVES]; /* [A] table generation in use */
@@ -134,6 +136,8 @@ typedef struct {
     uint64_t returning; /* [A] who brings it back, as `lease` */
     uint32_t failed;    /* [A] entries that are FAILED: until a restart */
     uint32_t refilling; /* new at its place: others have what it lacks */
+    uint32_t orphans;   /* [A] times a settler could not read this drive */
+    uint32_t lost;      /* records were damaged when it was recovered */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
     uint64_t votes;
@@ -151,6 +155,7 @@ typedef struct {
     uint64_t manifest_generation;
     uint32_t next_segment_id;
     uint32_t recount; /* live bytes are unreliable */
+    uint32_t probe;   /* [A] slots that a segment may be found in */
 
     /* [L] memtables */
     uint32_t active; /* [A] arena */
@@ -221,9 +226,10 @@ void *s3_zone_arena(s3_zone_t *z, unsigned drive, unsigned arena);
 /* Segments; under the lock. */
 s3_zseg_t *s3_zone_segments(s3_zone_t *z, unsigned drive); /* max_segments */
 s3_zseg_t *s3_zone_segment(s3_zone_t *z, unsigned drive, uint32_t id);
-/* A slot for that id, zeroed; NULL: the window is full. */
+/* A slot for that id, zeroed, the window made wider if need be; NULL: all
+ * slots are taken. */
 s3_zseg_t *s3_zone_segment_add(s3_zone_t *z, unsigned drive, uint32_t id);
-/* The next id that finds a slot; NULL: too many segments. */
+/* The next id that finds a slot in the window; NULL: too many segments. */
 s3_zseg_t *s3_zone_segment_new(s3_zone_t *z, unsigned drive);
 
 
@@ -268,6 +274,10 @@ void s3_zone_proc_leave(s3_zone_t *z, unsigned slot);
  * is dead, too.  1: the caller settles it. */
 int s3_zone_proc_settle(s3_zone_t *z, unsigned slot, unsigned by,
                         int (*alive)(void *ctx, int64_t pid), void *ctx);
+
+/* Neither free nor a living process'. */
+int s3_zone_proc_dead(const s3_zone_t *z, unsigned slot,
+                      int (*alive)(void *ctx, int64_t pid), void *ctx);
 
 /* 1: the lease is the caller's (now, or already). */
 int s3_zone_lease(s3_zone_t *z, unsigned drive, unsigned slot);

@@ -75,10 +75,10 @@ Last-Modified: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} 20\d\d \d\d:\d\d:\d\d G
 --- request eval
 ["PUT /bucket/meta\nx", "GET /bucket/meta", "HEAD /bucket/meta"]
 --- more_headers eval
-["Content-Type: text/x\nCache-Control: max-age=1\nContent-Disposition: inline; filename=\"a\"\nContent-Language: de\nContent-Encoding: gzip\nExpires: Thu, 01 Dec 2044 16:00:00 GMT\nx-amz-meta-One: 1\nx-amz-meta-two: b  c",
+["Content-Type: text/x\nCache-Control: max-age=1\nContent-Disposition: inline; filename=\"a\"\nContent-Language: de\nContent-Encoding: gzip\nExpires: Thu, 01 Dec 2044 16:00:00 GMT\nx-amz-meta-One: 1\nx-amz-meta-two: b  c\nx-amz-meta-with_and.: 3",
  "", ""]
 --- response_headers eval
-["", ("Content-Type: text/x\nCache-Control: max-age=1\nContent-Disposition: inline; filename=\"a\"\nContent-Language: de\nContent-Encoding: gzip\nExpires: Thu, 01 Dec 2044 16:00:00 GMT\nx-amz-meta-one: 1\n!x-amz-storage-class") x 2]
+["", ("Content-Type: text/x\nCache-Control: max-age=1\nContent-Disposition: inline; filename=\"a\"\nContent-Language: de\nContent-Encoding: gzip\nExpires: Thu, 01 Dec 2044 16:00:00 GMT\nx-amz-meta-one: 1\nx-amz-meta-with_and.: 3\n!x-amz-storage-class") x 2]
 
 
 
@@ -238,14 +238,18 @@ my $xml = '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>
 
 === TEST 22: attributes
 --- request eval
-["PUT /bucket/at\nabc", "GET /bucket/at?attributes", "GET /bucket/at?attributes", "GET /bucket/none?attributes"]
+["PUT /bucket/at\nabc", "GET /bucket/at?attributes", "GET /bucket/at?attributes", "GET /bucket/none?attributes",
+ "GET /bucket/at?attributes", "GET /bucket/at?attributes"]
 --- more_headers eval
-["", "x-amz-object-attributes: ETag,ObjectSize,StorageClass", "", "x-amz-object-attributes: ETag"]
+["", "x-amz-object-attributes: ETag,ObjectSize,StorageClass", "", "x-amz-object-attributes: ETag",
+ "x-amz-object-attributes: ETag\nx-amz-object-attributes: ObjectSize",
+ "x-amz-object-attributes: ETag\nx-amz-object-attributes: Colour"]
 --- error_code eval
-[200, 200, 400, 404]
+[200, 200, 400, 404, 200, 400]
 --- response_body_like eval
 ["^\$", "<GetObjectAttributesResponse xmlns=.*<ETag>900150983cd24fb0d6963f7d28e17f72</ETag>.*<StorageClass>STANDARD</StorageClass><ObjectSize>3</ObjectSize>",
- "<Code>Invalid(Request|Argument)</Code>", "<Code>NoSuchKey</Code>"]
+ "<Code>Invalid(Request|Argument)</Code>", "<Code>NoSuchKey</Code>",
+ "<ETag>900150983cd24fb0d6963f7d28e17f72</ETag>.*<ObjectSize>3</ObjectSize>", "<Code>InvalidArgument</Code>"]
 
 
 

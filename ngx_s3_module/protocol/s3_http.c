@@ -131,8 +131,8 @@ s3_range_split(s3_str_t s, s3_str_t *a, s3_str_t *b)
         return S3_EINVAL;
     }
 
-    *a = s3_http_trim(s3_str(s.data, (size_t) (dash - s.data)));
-    *b = s3_http_trim(s3_str(dash + 1, (size_t) (s.data + s.len - dash - 1)));
+    *a = s3_str(s.data, (size_t) (dash - s.data));
+    *b = s3_str(dash + 1, (size_t) (s.data + s.len - dash - 1));
 
     return S3_OK;
 }
@@ -158,8 +158,13 @@ s3_range_parse(s3_range_t *r, s3_str_t value, uint64_t size)
             return S3_ERR_NONE;
         }
 
-        if (last == 0 || size == 0) {
+        if (last == 0) {
             return S3_ERR_INVALID_RANGE;
+        }
+
+        if (size == 0) {
+            /* satisfiable (RFC 9110, 14.1.2), but no Content-Range fits */
+            return S3_ERR_NONE;
         }
 
         r->first = size - s3_min(last, size);

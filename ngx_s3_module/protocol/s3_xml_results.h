@@ -149,14 +149,18 @@ typedef struct {
     s3_checksum_type_t checksum_type;
 } s3_list_head_t;
 
+void s3_list_objects_v1(s3_xml_t *x, const s3_xml_list_t *l,
+                        const s3_list_head_t *h);
+void s3_list_objects_v2(s3_xml_t *x, const s3_xml_list_t *l,
+                        const s3_list_head_t *h);
 void
-s3_list_objects_v1(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
+s3_list_versions(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
 void
-s3_list_objects_v2(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
-void s3_list_versions(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
-void s3_list_uploads(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
-void s3_list_parts(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
-void s3_list_buckets(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
+s3_list_uploads(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
+void
+s3_list_parts(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
+void
+s3_list_buckets(s3_xml_t *x, const s3_xml_list_t *l, const s3_list_head_t *h);
 
 
 /* Single results. */

@@ -219,6 +219,9 @@ def test_composite_checksum(s3, bucket, refused):
     wrong = [{**done[0], "ChecksumSHA256": done[1]["ChecksumSHA256"]}, done[1]]
     with refused("InvalidPart", 400):
         complete(s3, bucket, "k", upload_id, wrong)
+    bare = {k: done[0][k] for k in ("PartNumber", "ETag")}
+    with refused("InvalidRequest", 400):
+        complete(s3, bucket, "k", upload_id, [bare, done[1]])
     expect = base64.b64encode(hashlib.sha256(sums).digest()).decode() + "-2"
     answer = complete(s3, bucket, "k", upload_id, done)
     assert answer["ChecksumSHA256"] == expect

@@ -45,6 +45,13 @@ static uint64_t armed; /* where a fault was put */
 static int armed_rc;   /* it is an error and not the end of the world */
 
 
+int
+model_below_floor(const s3_version_t *v)
+{
+    return s3_version_cmp(v, &((s3_zone_t *) zone)->drives[0].floor) <= 0;
+}
+
+
 /* What a killed process had in memory is nobody's to free. */
 
 const char *
@@ -178,11 +185,13 @@ kill_proc(model_proc_t *p)
 }
 
 
-/* A fault that was put somewhere and has not happened: lets it pass. */
+/* A fault that was put somewhere and has not happened: lets it pass; 1: the
+ * power was cut. */
 
-static void
+static int
 burn(void)
 {
+    int cut = 0;
     uint64_t a, b;
 
     while (s3_sim_ios(model_sim) <= armed) {
@@ -191,8 +200,11 @@ burn(void)
         if (s3_sim_stopped(model_sim)) {
             s3_memfs_crash(model_disk);
             s3_sim_resume(model_sim);
+            cut = 1;
         }
     }
+
+    return cut;
 }
 
 
@@ -214,7 +226,11 @@ start_all(void)
         rc = s3_node_recover(&conf);
 
         if (rc == S3_OK && !s3_sim_stopped(model_sim)) {
-            break;
+            if (!burn()) {
+                break;
+            }
+
+            continue; /* the power was cut before anybody came up */
         }
 
         if (!s3_sim_stopped(model_sim)) {
@@ -226,8 +242,6 @@ start_all(void)
         s3_memfs_crash(model_disk);
         s3_sim_resume(model_sim);
     }
-
-    burn();
 
     for (i = 0; i < n_procs; i++) {
         attach(&procs[i]);

@@ -130,6 +130,12 @@ void model_scan_done(s3_req_t *req);
 void model_note_done(s3_req_t *req);
 void model_close_done(s3_req_t *req);
 
+/* drive_model.c */
+
+/* A hole in the log (a batch that failed before one that did not) looks like
+ * damage: what is not newer than the floor of then may be said to be GONE. */
+int model_below_floor(const s3_version_t *v);
+
 /* drive_model_check.c */
 /* Is the blob of v whole? */
 int model_read_blob(model_proc_t *p, model_key_t *k, model_version_t *v);

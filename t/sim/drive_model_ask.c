@@ -223,6 +223,9 @@ vote_done(s3_req_t *req)
     case S3_ANSWER_BUSY:
     case S3_ANSWER_NODATA:
         break;
+    case S3_ANSWER_BEHIND:
+        MODEL_MUST(model_below_floor(&op->record.expects), k, v);
+        break;
     default:
         model_fail("strange answer to a vote", k, v);
     }
@@ -277,8 +280,9 @@ fence_done(s3_req_t *req)
         said_no(k, v);
 
     } else {
-        MODEL_MUST(req->answer == S3_ANSWER_GONE && op->mark.newer_confirmed, k,
-                   v);
+        MODEL_MUST(req->answer == S3_ANSWER_GONE, k, v);
+        MODEL_MUST(op->mark.newer_confirmed || model_below_floor(&v->version),
+                   k, v);
     }
 }
 
@@ -309,7 +313,8 @@ status_done(s3_req_t *req)
         MODEL_MUST(!v->yes || v->dead, k, v);
         break;
     case S3_ANSWER_GONE:
-        MODEL_MUST(op->mark.newer_confirmed, k, v);
+        MODEL_MUST(op->mark.newer_confirmed || model_below_floor(&v->version),
+                   k, v);
         break;
     default:
         model_fail("strange answer to STATUS", k, v);

@@ -114,6 +114,7 @@ s3_memfs_put(s3_memfs_t *m, s3_inode_t *inode, const uint8_t *buf, size_t len,
     size_t i, n;
 
     s3_inode_extend(inode, off + len);
+    inode->written = s3_sim_now(m->sim);
 
     for (i = 0; i < len; i += n) {
         n = S3_SIM_PIECE - (off + i) % S3_SIM_PIECE;

@@ -559,6 +559,29 @@ s3_memfs_space(s3_fs_t *fs, uint64_t *bytes_free, uint64_t *bytes_total)
 }
 
 
+static int
+s3_memfs_mtime(s3_fs_t *fs, const char *path, uint64_t *seconds)
+{
+    int rc;
+    s3_name_t *name;
+    s3_memfs_t *m = fs->impl;
+
+    rc = s3_memfs_fails(s3_memfs_io(m), 0);
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    name = s3_names_find(&m->now, path);
+    if (name == NULL) {
+        return S3_ENOENT;
+    }
+
+    *seconds = (S3_SIM_EPOCH + name->inode->written) / 1000000;
+
+    return S3_OK;
+}
+
+
 s3_memfs_t *
 s3_memfs_create(s3_sim_t *sim, unsigned drive, int dirs)
 {
@@ -589,6 +612,7 @@ s3_memfs_create(s3_sim_t *sim, unsigned drive, int dirs)
                       .syncdir = s3_memfs_syncdir,
                       .list = s3_memfs_list,
                       .space = s3_memfs_space,
+                      .mtime = s3_memfs_mtime,
                       .impl = m,
                       .drive = drive};
 

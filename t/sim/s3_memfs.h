@@ -75,7 +75,7 @@ uint64_t s3_sim_ios(const s3_sim_t *sim);
 void s3_sim_fault_at(s3_sim_t *sim, uint64_t io, s3_fault_t fault); /* one */
 void s3_sim_fault_rate(s3_sim_t *sim, int drive, s3_fault_t fault,
                        unsigned per_million); /* 0: none any more */
-void s3_sim_fault_clear(s3_sim_t *sim); /* all of them */
+void s3_sim_fault_clear(s3_sim_t *sim);       /* all of them */
 int s3_sim_stopped(const s3_sim_t *sim);
 void s3_sim_resume(s3_sim_t *sim); /* after S3_FAULT_STOP and the crashes */
 

@@ -8,7 +8,8 @@
 
 #include "s3_memfs.h"
 
-#define S3_SIM_PIECE 512 /* what a drive writes atomically */
+#define S3_SIM_EPOCH 1700000000000000ull /* virtual time 0, microseconds */
+#define S3_SIM_PIECE 512                 /* what a drive writes atomically */
 #define S3_SIM_DRIVES 64
 #define S3_SIM_FAULTS 32
 
@@ -22,6 +23,7 @@ typedef struct {
     size_t extent;
     uint64_t size;
     uint64_t durable_size;
+    uint64_t written; /* virtual time, microseconds */
 } s3_inode_t;
 
 typedef struct {

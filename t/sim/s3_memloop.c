@@ -12,9 +12,8 @@
 
 #include "s3_memfs_impl.h"
 
-#define S3_SIM_EPOCH 1700000000000000ull /* virtual time 0, microseconds */
-#define S3_SIM_TURN 100                  /* microseconds in one turn */
-#define S3_SIM_ROUNDS 10000              /* of defers in one turn */
+#define S3_SIM_TURN 100     /* microseconds in one turn */
+#define S3_SIM_ROUNDS 10000 /* of defers in one turn */
 #define S3_SIM_STEPS 50000000
 
 

@@ -1267,13 +1267,25 @@ s3_mock_op(vote, s3_vote_t, s3_mock_do_vote) s3_mock_op(push, s3_vote_t,
                                                        s3_mock_do_unnote)
 
                                                 static const s3_drive_ops_t
-    s3_mock_ops = {
-        s3_mock_vote,         s3_mock_push,       s3_mock_fence,
-        s3_mock_status,       s3_mock_confirm,    s3_mock_dead,
-        s3_mock_read,         s3_mock_fetch,      s3_mock_list,
-        s3_mock_blob_create,  s3_mock_blob_write, s3_mock_blob_finish,
-        s3_mock_blob_abort,   s3_mock_blob_read,  s3_mock_blob_remove,
-        s3_mock_close_bucket, s3_mock_note,       s3_mock_unnote};
+    s3_mock_ops = {s3_mock_vote,
+                   s3_mock_push,
+                   s3_mock_fence,
+                   s3_mock_status,
+                   s3_mock_confirm,
+                   s3_mock_dead,
+                   s3_mock_read,
+                   s3_mock_fetch,
+                   s3_mock_list,
+                   s3_mock_blob_create,
+                   s3_mock_blob_write,
+                   s3_mock_blob_finish,
+                   s3_mock_blob_abort,
+                   s3_mock_blob_read,
+                   s3_mock_blob_remove,
+                   s3_mock_close_bucket,
+                   s3_mock_note,
+                   s3_mock_unnote,
+                   NULL};
 
 
 /* The test's side */

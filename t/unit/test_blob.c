@@ -130,8 +130,8 @@ test_names(void)
     CHECK_STR(path, "blob/0a/0a1b2c3d4e5f708192a3b4c5d6e7f809");
     CHECK_INT(s3_blob_parse_name(path + 8, out), S3_OK);
     CHECK(memcmp(id, out, 16) == 0);
-    s3_blob_tmp_path(path, id);
-    CHECK_STR(path, "tmp/0a1b2c3d4e5f708192a3b4c5d6e7f809");
+    s3_blob_tmp_path(path, id, id + 8);
+    CHECK_STR(path, "tmp/0a1b2c3d4e5f708192a3b4c5d6e7f809.92a3b4c5d6e7f809");
     CHECK_INT(s3_blob_parse_name("", out), S3_EINVAL);
     CHECK_INT(s3_blob_parse_name("0a1b2c3d4e5f708192a3b4c5d6e7f80", out),
               S3_EINVAL);

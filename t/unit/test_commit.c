@@ -458,10 +458,18 @@ test_refilling(void)
     unsigned i, d;
     char name[16];
     s3_str_t key;
+    s3_put_t put;
     bed_t b;
 
     for (d = 0; d < 4; d++) {
         bed_open(&b, 8, 4, 2, 2, 1);
+
+        /* keys are found by their bucket */
+        bed_init_put(&b, 0, &put, s3_string("bucket"), S3_KIND_OBJECT);
+        put.bucket = S3_BUCKET_BUCKETS;
+        put.entry.extra_len = 8;
+        s3_put64(put.entry.extra, BED_BUCKET);
+        CHECK_INT(bed_commit(&b, &put), S3_OK);
 
         for (i = 0; i < 20; i++) {
             key = s3_str(name, (size_t) snprintf(name, 16, "k%u", i));

@@ -5,6 +5,7 @@
 
 #include "storage/s3_node.h"
 #include "storage/s3_format.h"
+#include "storage/s3_segment.h"
 #include "storage/s3_zone.h"
 #include "s3_memfs.h"
 #include "s3_test.h"
@@ -232,6 +233,8 @@ marking(void (*op)(s3_drive_t *, s3_mark_t *), const char *key, uint64_t v)
 }
 
 
+static unsigned pulled;
+
 static s3_answer_t
 push(const char *key, uint64_t v)
 {
@@ -247,6 +250,7 @@ push(const char *key, uint64_t v)
     memset(&p, 0, sizeof(p));
     p.req.done = req_done;
     p.record = &r;
+    p.pull = pulled & 1;
     d->ops->push(d, &p);
     await();
 
@@ -569,6 +573,8 @@ on_return(void *ctx, int rc)
 static void
 test_return(void)
 {
+    unsigned i;
+    s3_zseg_t *seg;
     s3_node_conf_t conf;
     s3_drive_t *second;
     s3_entry_t e;
@@ -620,6 +626,76 @@ test_return(void)
     CHECK_INT(vote_full("r", 40, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
               S3_ANSWER_YES);
 
+    /* what settled the old log has left the new one alone */
+    CHECK_INT(entries(BUCKET, "r", 1, &e), 3);
+    CHECK_INT(e.version.time, ver(40).time);
+    seg = s3_zone_segment((s3_zone_t *) zone, 1, e.segment);
+    REQUIRE(seg != NULL);
+    CHECK_INT(seg->state, S3_SEG_OPEN);
+
+    for (i = 0; i < ((s3_zone_t *) zone)->max_segments; i++) {
+        seg = &s3_zone_segments((s3_zone_t *) zone, 1)[i];
+        CHECK(seg->id == 0 || seg->state != S3_SEG_GARBAGE);
+    }
+
+    down();
+    world_end();
+}
+
+
+/* What was in a damaged record was promised, maybe. */
+
+static void
+test_damaged(void)
+{
+    unsigned i;
+    s3_version_t floor;
+    s3_entry_t e;
+    s3_node_conf_t conf;
+    char path[S3_SEGMENT_PATH];
+    static const char *const keys[] = {"k0", "k1", "k2"};
+
+    world(1);
+    conf_init(&conf, 1);
+    up(&conf);
+
+    for (i = 0; i < 3; i++) {
+        CHECK_INT(vote(keys[i], 10 + i, -1), S3_ANSWER_YES);
+    }
+
+    REQUIRE(entries(BUCKET, "k1", 2, &e) == 1);
+    s3_segment_path(path, e.segment);
+
+    /* the process dies, no table has it, and the record rots */
+    s3_node_abandon(node);
+    s3_sim_kill(loop);
+    REQUIRE(s3_memfs_rot(disks[0], path, e.offset + e.length / 2, 3) == S3_OK);
+    up(&conf);
+
+    floor = ((s3_zone_t *) zone)->drives[0].floor;
+    CHECK(floor.time >= ver(12).time);
+    CHECK_INT(entries(BUCKET, "k1", 2, NULL), 0);
+    CHECK_INT(marking(d->ops->status, "k1", 11), S3_ANSWER_GONE);
+    CHECK_INT(marking(d->ops->fence, "k1", 11), S3_ANSWER_GONE);
+    CHECK_INT(vote("k1", 11, -1), S3_ANSWER_GONE);
+    CHECK_INT(push("k1", 11), S3_ANSWER_GONE);
+
+    /* what is whole counts, what is new is taken */
+    CHECK_INT(marking(d->ops->status, "k0", 10), S3_ANSWER_YES);
+    CHECK_INT(marking(d->ops->status, "k2", 12), S3_ANSWER_YES);
+    CHECK_INT(vote("k3", 100000000, -1), S3_ANSWER_YES);
+
+    /* what the drive asked for is taken */
+    pulled = 1;
+    CHECK_INT(push("k1", 11), S3_ANSWER_YES);
+    pulled = 0;
+    CHECK_INT(marking(d->ops->status, "k1", 11), S3_ANSWER_YES);
+
+    /* and once more from the MANIFEST */
+    down();
+    up(&conf);
+    CHECK(s3_version_cmp(&((s3_zone_t *) zone)->drives[0].floor, &floor) >= 0);
+    CHECK_INT(marking(d->ops->fence, "k4", 11), S3_ANSWER_GONE);
     down();
     world_end();
 }
@@ -658,6 +734,7 @@ main(void)
 
     test_format();
     test_return();
+    test_damaged();
 
     return S3_TEST_END();
 }

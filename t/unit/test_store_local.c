@@ -183,9 +183,8 @@ unmake(void)
 }
 
 
-static const size_t sizes[] = {0,      1,      1000,   16384,   16385,
-                               131071, 131072, 131073, 262016,  262017,
-                               500000, 1048576};
+static const size_t sizes[] = {0,      1,      1000,   16384,  16385,  131071,
+                               131072, 131073, 262016, 262017, 500000, 1048576};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
 
@@ -194,8 +193,8 @@ name_of(unsigned i)
 {
     static char name[32];
 
-    return s3_str(name, (size_t) snprintf(name, sizeof(name), "dir%u/%03u",
-                                          i % 3, i));
+    return s3_str(
+        name, (size_t) snprintf(name, sizeof(name), "dir%u/%03u", i % 3, i));
 }
 
 

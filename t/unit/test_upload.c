@@ -403,7 +403,7 @@ test_keys(void)
     for (i = 1; i <= 10000; i += 37) {
         s = s3_upload_part_key(buf, s3_string("a/b"), UP_ID, i,
                                (const uint8_t *) "\0\0\0\0\0\0\0");
-        CHECK_INT(s.len, 3 + 1 + 32 + 1 + 2);
+        CHECK_INT(s.len, 3 + 1 + 32 + 1 + 2 + S3_UPLOAD_TAG_LEN);
         CHECK_INT(s3_upload_part_number(s), i);
     }
 

@@ -503,8 +503,10 @@ test_complete(void)
 #define TAGS(body) "<Tagging><TagSet>" body "</TagSet></Tagging>"
 #define TEN                                                               \
     TAG("0", "v")                                                         \
-    TAG("1", "v") TAG("2", "v") TAG("3", "v") TAG("4", "v") TAG("5", "v") \
-        TAG("6", "v") TAG("7", "v") TAG("8", "v") TAG("9", "v")
+    TAG("1", "v")                                                         \
+    TAG("2", "v")                                                         \
+    TAG("3", "v") TAG("4", "v") TAG("5", "v") TAG("6", "v") TAG("7", "v") \
+        TAG("8", "v") TAG("9", "v")
 
 static void
 test_tagging(void)

@@ -1,0 +1,209 @@
+/*
+ * A drive that was missing comes back.
+ */
+
+#include "storage/s3_node_int.h"
+#include "storage/s3_format.h"
+#include "storage/s3_recover.h"
+#include <stdlib.h>
+
+
+typedef struct {
+    s3_node_t *node;
+    unsigned drive;
+    s3_fs_t *fs;
+    s3_format_t format;
+    s3_format_t fresh; /* where the directory is empty */
+    s3_recover_t recover;
+    int rc;
+    s3_task_t task;
+    void (*done)(void *ctx, int rc);
+    void *ctx;
+} s3_node_return_t;
+
+
+static void
+s3_node_return_log(void *ctx, int level, const char *message)
+{
+    (void) ctx;
+    (void) level;
+    (void) message; /* in a thread: what counts is in the result */
+}
+
+
+static int
+s3_node_return_format(s3_node_return_t *rt)
+{
+    int rc;
+    s3_node_t *node = rt->node;
+    s3_zone_t *z = node->zone;
+    s3_format_t *f = &rt->format;
+    s3_zdrive_t *d = &z->drives[rt->drive];
+
+    rc = s3_format_load(rt->fs, f);
+
+    if (rc == S3_EEXIST) {
+        return S3_EFOREIGN;
+    }
+
+    if (rc == S3_ENOENT) {
+        if (d->known) {
+            /* its memtables are those of the drive that was there before */
+            return S3_EBUSY;
+        }
+
+        *f = rt->fresh;
+
+        return s3_format_save(rt->fs, f);
+    }
+
+    if (rc != S3_OK) {
+        return rc;
+    }
+
+    if (memcmp(f->store, z->store_id, 16) != 0 || f->position != rt->drive
+        || f->drives != node->n
+        || (d->known && memcmp(f->drive, d->id, 16) != 0))
+    {
+        return S3_EFOREIGN;
+    }
+
+    return S3_OK;
+}
+
+
+static void
+s3_node_return_run(s3_task_t *task)
+{
+    s3_node_return_t *rt = task->ctx;
+    s3_zone_t *z = rt->node->zone;
+    s3_recover_t *r = &rt->recover;
+
+    rt->rc = s3_node_return_format(rt);
+
+    if (rt->rc != S3_OK || z->drives[rt->drive].known) {
+        return;
+    }
+
+    r->zone = z;
+    r->drive = rt->drive;
+    r->fs = rt->fs;
+    r->log = s3_node_return_log;
+
+    if (rt->format.state == S3_FORMAT_REFILL) {
+        s3_zone_saw(z, rt->format.created * 1000000);
+        r->floor = (s3_version_t){s3_zone_time(z), UINT64_MAX, UINT32_MAX};
+    }
+
+    rt->rc = s3_recover_drive(r);
+}
+
+
+static void
+s3_node_arrived(void *ctx, int rc)
+{
+    s3_node_return_t *rt = ctx;
+    s3_node_t *node = rt->node;
+
+    s3_zone_unclaim(node->zone, &node->zone->drives[rt->drive].returning,
+                    node->slot);
+    node->returning--;
+    rt->done(rt->ctx, rc);
+    free(rt);
+}
+
+
+static void
+s3_node_returned(s3_task_t *task)
+{
+    int rc;
+    uint32_t state;
+    s3_node_return_t *rt = task->ctx;
+    s3_node_t *node = rt->node;
+    s3_zdrive_t *d = &node->zone->drives[rt->drive];
+
+    rc = rt->rc;
+
+    if (rc == S3_OK) {
+        if (!d->known) {
+            memcpy(d->id, rt->format.drive, 16);
+            d->refilling = rt->format.state == S3_FORMAT_REFILL;
+            s3_recover_done(node->zone, rt->drive);
+            d->known = 1;
+        }
+
+        state = d->failed              ? S3_DRIVE_FAILING
+                : rt->recover.readonly ? S3_DRIVE_READONLY
+                : d->refilling         ? S3_DRIVE_REFILLING
+                                       : S3_DRIVE_OK;
+
+        __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+        __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
+
+        node->loop->log(node->loop, S3_LOG_NOTICE,
+                        "drive %u: is back, %u records replayed", rt->drive,
+                        rt->recover.records);
+
+        rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
+                             rt);
+        if (rc == S3_OK) {
+            return;
+        }
+
+        if (rc == S3_EEXIST) {
+            rc = S3_OK; /* the next tick opens its files anew */
+        }
+    }
+
+    s3_node_arrived(rt, rc);
+}
+
+
+int
+s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
+               void (*done)(void *ctx, int rc), void *ctx)
+{
+    s3_zdrive_t *d;
+    s3_node_return_t *rt;
+
+    if (drive >= node->n || fs == NULL) {
+        return S3_EINVAL;
+    }
+
+    d = &node->zone->drives[drive];
+
+    if (s3_zone_state(d) != S3_DRIVE_MISSING) {
+        return s3_local_arrive(node->locals[drive], fs, done, ctx);
+    }
+
+    if (!s3_zone_claim(node->zone, &d->returning, node->slot)) {
+        return S3_EBUSY;
+    }
+
+    rt = calloc(1, sizeof(*rt));
+    if (rt == NULL) {
+        s3_zone_unclaim(node->zone, &d->returning, node->slot);
+        return S3_ENOMEM;
+    }
+
+    rt->node = node;
+    rt->drive = drive;
+    rt->fs = fs;
+    rt->done = done;
+    rt->ctx = ctx;
+    memcpy(rt->fresh.store, node->zone->store_id, 16);
+    node->loop->random(node->loop, rt->fresh.drive, 16);
+    rt->fresh.position = drive;
+    rt->fresh.drives = node->n;
+    rt->fresh.parity = node->parity;
+    rt->fresh.created = node->loop->wall_us(node->loop) / 1000000;
+    rt->fresh.state = S3_FORMAT_REFILL;
+    rt->task.run = s3_node_return_run;
+    rt->task.done = s3_node_returned;
+    rt->task.ctx = rt;
+    rt->task.drive = drive;
+    node->returning++;
+    node->loop->post(node->loop, &rt->task);
+
+    return S3_OK;
+}

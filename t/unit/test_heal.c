@@ -1,0 +1,670 @@
+#include "t/unit/s3_test.h"
+#include "t/sim/s3_testbed.h"
+#include "storage/s3_bucket.h"
+#include "storage/s3_blob.h"
+#include "storage/s3_node.h"
+#include "storage/s3_store_int.h"
+#include "storage/s3_upload.h"
+#include "storage/s3_zone.h"
+
+
+/*
+ * Healing over real drives in memory: after it, any m drives may be lost,
+ * whatever the drives went through before.
+ */
+
+const char *__asan_default_options(void);
+
+/* what a killed process had in memory is nobody's to free */
+
+const char *
+__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+
+#define SEGMENTS 64
+#define SECOND 1000000ull
+#define DAY (24 * 3600 * SECOND)
+
+static bed_t b;
+static s3_memfs_t *disks[S3_MAX_DRIVES];
+static void *zone;
+static size_t zone_size;
+static s3_node_t *nodes[BED_COORDINATORS];
+static int64_t next_pid, dead_below;
+static uint64_t scrub_period;
+
+
+static uint64_t
+conf_wall(void *ctx)
+{
+    (void) ctx;
+
+    return 1700000000000000ull + s3_sim_now(b.sim);
+}
+
+
+static void
+conf_random(void *ctx, void *buf, size_t len)
+{
+    (void) ctx;
+    b.world->random(b.world, buf, len);
+}
+
+
+static void
+conf_log(void *ctx, int level, const char *message)
+{
+    (void) ctx;
+    (void) level;
+    (void) message;
+}
+
+
+static int
+alive(void *ctx, int64_t pid)
+{
+    (void) ctx;
+
+    return pid >= dead_below;
+}
+
+
+static void
+refilled(void *ctx, unsigned drive)
+{
+    s3_node_refilled(ctx, drive);
+}
+
+
+static void
+start(uint32_t missing)
+{
+    unsigned i, j;
+    s3_node_conf_t nc;
+    s3_store_conf_t conf;
+
+    memset(&nc, 0, sizeof(nc));
+    nc.n = b.n;
+    nc.zone = zone;
+    nc.zone_size = zone_size;
+    nc.fresh = 1;
+    nc.parity = b.m;
+    nc.node = 1;
+    nc.segment_size = 1024 * 1024;
+    nc.max_segments = SEGMENTS;
+    nc.wall_us = conf_wall;
+    nc.random = conf_random;
+    nc.log = conf_log;
+
+    for (i = 0; i < b.n; i++) {
+        nc.fs[i] = missing >> i & 1 ? NULL : s3_memfs_fs(disks[i]);
+        nc.name[i] = "drive";
+    }
+
+    REQUIRE(s3_node_recover(&nc) == S3_OK);
+
+    for (j = 0; j < b.n_stores; j++) {
+        b.loop[j] = s3_sim_loop(b.sim);
+        REQUIRE(s3_node_attach(&nc, b.loop[j], S3_NODE_ANY_SLOT, ++next_pid,
+                               alive, &nodes[j])
+                == S3_OK);
+
+        memset(&conf, 0, sizeof(conf));
+        conf.loop = b.loop[j];
+        conf.n = b.n;
+        conf.parity[0] = b.m;
+        conf.parity[1] = s3_min(b.m, 1u);
+        conf.node = 1;
+        conf.seed = 42;
+        conf.clock = s3_node_clock;
+        conf.clock_ctx = nodes[j];
+        conf.scrub_period = scrub_period;
+        conf.refilled = refilled;
+        conf.refilled_ctx = nodes[j];
+
+        for (i = 0; i < b.n; i++) {
+            conf.drives[i] = b.drive[j][i] = s3_node_drive(nodes[j], i);
+        }
+
+        b.store[j] = s3_store_create(&conf);
+        REQUIRE(b.store[j] != NULL);
+    }
+}
+
+
+static void
+stop(void)
+{
+    unsigned j, spins;
+
+    for (j = 0; j < b.n_stores; j++) {
+        s3_store_heal(b.store[j], 0);
+        s3_sim_sleep(b.sim, SECOND);
+        s3_store_destroy(b.store[j]);
+        s3_node_quiesce(nodes[j]);
+
+        for (spins = 0; s3_node_busy(nodes[j]); spins++) {
+            REQUIRE(spins < 10000);
+            s3_sim_sleep(b.sim, 10000);
+        }
+
+        s3_node_detach(nodes[j]);
+        s3_sim_kill(b.loop[j]);
+    }
+
+    dead_below = next_pid + 1;
+}
+
+
+static void
+make(uint64_t seed, unsigned n, unsigned m)
+{
+    unsigned i;
+
+    memset(&b, 0, sizeof(b));
+    b.sim = s3_sim_create(seed);
+    b.world = s3_sim_loop(b.sim);
+    b.n = n;
+    b.m = m;
+    b.n_stores = 2;
+    scrub_period = 0;
+
+    for (i = 0; i < n; i++) {
+        disks[i] = s3_memfs_create(b.sim, i, 0);
+    }
+
+    zone_size = s3_align(s3_node_zone_min(n, SEGMENTS) + 4 * 1024 * 1024,
+                         (size_t) 4096);
+    zone = aligned_alloc(4096, zone_size);
+    memset(zone, 0, zone_size);
+    start(0);
+}
+
+
+static void
+unmake(void)
+{
+    stop();
+    s3_sim_destroy(b.sim);
+    free(zone);
+}
+
+
+static void
+heal(uint64_t us)
+{
+    s3_store_heal(b.store[0], 1);
+    s3_sim_sleep(b.sim, us);
+    s3_store_heal(b.store[0], 0);
+    s3_sim_sleep(b.sim, SECOND);
+}
+
+
+/* The objects: a bucket's record, so that walks find it, and keys of all
+ * layouts; the last one has two references. */
+
+static const size_t sizes[] = {0,      1,      16384,  16385,  131072,
+                               131073, 262017, 500000, 1048576};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+#define MULTI (2 * 700000)
+
+
+static s3_str_t
+name_of(unsigned i)
+{
+    static char name[32];
+
+    return s3_str(name, (size_t) snprintf(name, sizeof(name), "k%03u", i));
+}
+
+
+static void
+put_bucket(void)
+{
+    s3_put_t put;
+
+    bed_init_put(&b, 0, &put, s3_string("bucket"), S3_KIND_OBJECT);
+    put.bucket = S3_BUCKET_BUCKETS;
+    put.entry.extra_len = 8;
+    s3_put64(put.entry.extra, BED_BUCKET);
+    CHECK_INT(bed_commit(&b, &put), S3_OK);
+}
+
+
+static void
+put_multi(s3_str_t key, unsigned salt)
+{
+    uint8_t *data;
+    s3_put_t put;
+    s3_ref_t refs[2];
+    s3_writer_t *w[2];
+
+    data = bed_data(MULTI, salt);
+    w[0] = bed_write(&b, 0, key, 0, data, 700000, -1, S3_WRITER_BLOB, 60000);
+    w[1] = bed_write(&b, 0, key, 0, data + 700000, 700000, -1, S3_WRITER_BLOB,
+                     60000);
+    refs[0] = w[0]->ref;
+    refs[1] = w[1]->ref;
+    bed_init_put(&b, 0, &put, key, S3_KIND_OBJECT);
+    put.refs = refs;
+    put.n_refs = 2;
+    put.entry.etag_parts = 2;
+    put.entry.mtime = 12345;
+    put.meta = s3_string("multi");
+    s3_writer_pin(w[0]);
+    s3_writer_pin(w[1]);
+    CHECK_INT(bed_commit(&b, &put), S3_OK);
+    s3_writer_unpin(w[0], 1);
+    s3_writer_unpin(w[1], 1);
+    s3_writer_close(w[0]);
+    s3_writer_close(w[1]);
+    free(data);
+}
+
+
+static void
+put_all(unsigned salt)
+{
+    unsigned i;
+    uint8_t *data;
+
+    for (i = 0; i < SIZES; i++) {
+        data = bed_data(sizes[i], i + salt);
+        CHECK_INT(bed_put(&b, 0, name_of(i), 0, data, sizes[i], 0, 60000 + i),
+                  S3_OK);
+        free(data);
+    }
+
+    put_multi(s3_string("multi"), salt);
+}
+
+
+static void
+check_all(unsigned salt)
+{
+    unsigned i;
+    uint8_t *data;
+    s3_object_t *object;
+
+    for (i = 0; i < SIZES; i++) {
+        data = bed_data(sizes[i], i + salt);
+        CHECK_INT(bed_get(&b, 1, name_of(i), data, sizes[i]), S3_OK);
+        free(data);
+    }
+
+    data = bed_data(MULTI, salt);
+    CHECK_INT(bed_get(&b, 1, s3_string("multi"), data, MULTI), S3_OK);
+    free(data);
+
+    if (bed_head(&b, 0, s3_string("multi"), &object) == S3_OK) {
+        CHECK_INT(object->entry.etag_parts, 2);
+        CHECK_INT(object->entry.mtime, 12345);
+        CHECK(s3_str_eq(object->record.meta, s3_string("multi")));
+        s3_object_release(object);
+    }
+}
+
+
+/* Any m of them away. */
+
+static void
+lose_any(unsigned salt)
+{
+    uint32_t mask;
+
+    for (mask = 1; mask < 1u << b.n; mask++) {
+        if ((unsigned) __builtin_popcount(mask) == b.m) {
+            stop();
+            start(mask);
+            check_all(salt);
+        }
+    }
+
+    stop();
+    start(0);
+}
+
+
+static s3_heal_stats_t
+stats(void)
+{
+    s3_heal_stats_t st;
+
+    s3_store_heal_stats(b.store[0], &st);
+
+    return st;
+}
+
+
+/* Written while a drive was away: as good as any other when it is back. */
+
+static void
+test_recode(uint64_t seed, unsigned n, unsigned m)
+{
+    unsigned d;
+    s3_object_t *object;
+    s3_version_t was, origin;
+
+    make(seed, n, m);
+    put_bucket();
+
+    for (d = 0; d < n; d++) {
+        stop();
+        start(1u << d);
+        put_all(d);
+        REQUIRE(bed_head(&b, 0, s3_string("multi"), &object) == S3_OK);
+        was = object->entry.version;
+        s3_object_release(object);
+
+        stop();
+        start(0);
+        heal(60 * SECOND);
+        CHECK_INT(stats().failed, 0);
+
+        if (m > 1) {
+            CHECK(stats().recoded >= SIZES - 3);
+            REQUIRE(bed_head(&b, 0, s3_string("multi"), &object) == S3_OK);
+            CHECK(s3_version_cmp(&object->entry.version, &was) > 0);
+            origin = s3_entry_origin(&object->entry);
+            CHECK_INT(s3_version_cmp(&origin, &was), 0);
+            s3_object_release(object);
+        }
+
+        lose_any(d);
+    }
+
+    unmake();
+}
+
+
+/* A new drive in the place of an old one. */
+
+static void
+test_refill(uint64_t seed, unsigned n, unsigned m)
+{
+    unsigned d, i;
+    s3_zone_t *z;
+
+    make(seed, n, m);
+    put_bucket();
+    put_all(7);
+
+    for (i = 0; i < 3; i++) {
+        CHECK_INT(bed_delete(&b, 0, s3_string("multi")), S3_OK);
+        put_multi(s3_string("multi"), 7);
+    }
+
+    CHECK_INT(bed_put(&b, 0, s3_string("gone"), 0, (uint8_t *) "x", 1, 0, 9),
+              S3_OK);
+    CHECK_INT(bed_delete(&b, 0, s3_string("gone")), S3_OK);
+    heal(5 * SECOND);
+
+    for (d = 0; d < n; d++) {
+        stop();
+        disks[d] = s3_memfs_create(b.sim, d, 0);
+        start(0);
+        z = zone;
+        CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_REFILLING);
+        check_all(7);
+
+        if (d == 1) {
+            /* restarted in the middle */
+            s3_store_heal(b.store[0], 1);
+            s3_sim_sleep(b.sim, SECOND + SECOND / 20);
+            stop();
+            start(0);
+        }
+
+        heal(30 * SECOND);
+        z = zone;
+        CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_OK);
+        CHECK_INT(stats().failed, 0);
+        CHECK_INT(stats().refilling, 0);
+
+        lose_any(7);
+        z = zone;
+        CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_OK);
+        CHECK_INT(bed_get(&b, 0, s3_string("gone"), NULL, 0), S3_ENOENT);
+    }
+
+    unmake();
+}
+
+
+/* What is written while a drive is being filled reaches it, too. */
+
+static void
+test_refill_busy(uint64_t seed)
+{
+    s3_zone_t *z;
+
+    make(seed, 4, 2);
+    put_bucket();
+    put_all(1);
+    stop();
+    disks[2] = s3_memfs_create(b.sim, 2, 0);
+    start(0);
+    put_all(2);
+    heal(60 * SECOND);
+    z = zone;
+    CHECK_INT(s3_zone_state(&z->drives[2]), S3_DRIVE_OK);
+    CHECK(stats().recoded > 0);
+    lose_any(2);
+    unmake();
+}
+
+
+typedef struct {
+    s3_memfs_t *disk;
+    const char *dir;
+    unsigned n;
+} rot_t;
+
+
+/* A bit in every 5000 bytes of a file. */
+
+static int
+rot_name(void *ctx, const char *name)
+{
+    uint64_t off;
+    char path[128];
+    rot_t *rot = ctx;
+
+    snprintf(path, sizeof(path), "%s/%s", rot->dir, name);
+
+    for (off = 4096 + 100; s3_memfs_rot(rot->disk, path, off, 3) == S3_OK;
+         off += 5000)
+    {
+        rot->n++;
+    }
+
+    return 0;
+}
+
+
+static unsigned
+rot_dir(unsigned drive, const char *dir)
+{
+    rot_t rot = {disks[drive], dir, 0};
+    s3_fs_t *fs = s3_memfs_fs(disks[drive]);
+
+    (void) fs->list(fs, dir, rot_name, &rot);
+
+    return rot.n;
+}
+
+
+static void
+test_scrub(uint64_t seed, unsigned n, unsigned m, int log)
+{
+    unsigned i, flips, d;
+    char dir[16];
+
+    make(seed, n, m);
+    put_bucket();
+    put_all(3);
+    stop();
+
+    d = (unsigned) seed % n;
+    flips = 0;
+
+    if (log) {
+        /* in the log while it is in use: a start would find it */
+        scrub_period = 60;
+        start(0);
+        put_all(4);
+        s3_sim_sleep(b.sim, SECOND);
+        flips = rot_dir(d, "log");
+
+    } else {
+        scrub_period = 60;
+        start(0);
+        check_all(3); /* the files are open then */
+
+        for (i = 0; i < 256; i++) {
+            snprintf(dir, sizeof(dir), "blob/%02x", i);
+            flips += rot_dir(d, dir);
+        }
+    }
+
+    CHECK(flips > 10);
+    heal(200 * SECOND);
+
+    CHECK(stats().passes >= 2);
+    CHECK(stats().scrubbed > n * SIZES);
+    CHECK_INT(stats().failed, 0);
+    CHECK(log ? stats().damaged > 0 : stats().rebuilt >= 4);
+    CHECK(stats().rebuilt < 100);
+    CHECK_INT(stats().leaks, 0);
+
+    /* nothing is left to be done, nor opened anew */
+    i = (unsigned) stats().rebuilt;
+    heal(200 * SECOND);
+    CHECK_INT(stats().rebuilt, i);
+
+    if (!log) {
+        lose_any(3);
+
+    } else {
+        /* every pair, as they are: no start in between */
+        for (i = 0; i < n; i++) {
+            if (i != d) {
+                ((s3_zone_t *) zone)->drives[i].state = S3_DRIVE_MISSING;
+                s3_sim_sleep(b.sim, SECOND);
+                check_all(4);
+                ((s3_zone_t *) zone)->drives[i].state = S3_DRIVE_OK;
+                s3_sim_sleep(b.sim, SECOND);
+            }
+        }
+    }
+
+    unmake();
+}
+
+
+/* A blob without a record, as a crash leaves it: gone when it is old, and no
+ * other. */
+
+static void
+test_leaks(uint64_t seed)
+{
+    unsigned i;
+    uint64_t used[4];
+    uint8_t *data;
+    s3_writer_t *w;
+
+    make(seed, 4, 2);
+    put_bucket();
+    put_all(5);
+    s3_sim_sleep(b.sim, SECOND);
+
+    for (i = 0; i < 4; i++) {
+        used[i] = s3_memfs_used(disks[i]);
+    }
+
+    data = bed_data(500000, 99);
+    w = bed_write(&b, 0, s3_string("lost"), 0, data, 500000, -1, 0, 70000);
+    CHECK_INT(w->layout, S3_LAYOUT_BLOBS);
+    s3_writer_pin(w);
+    s3_writer_unpin(w, 1);
+    s3_writer_close(w);
+    free(data);
+
+    for (i = 0; i < 4; i++) {
+        CHECK(s3_memfs_used(disks[i]) > used[i] + 200000);
+    }
+
+    stop();
+    scrub_period = 3600;
+    start(0);
+    heal(4000 * SECOND);
+    CHECK(stats().passes >= 1);
+    CHECK_INT(stats().leaks, 0); /* too young */
+
+    stop();
+    s3_sim_sleep(b.sim, DAY);
+    start(0);
+    heal(8000 * SECOND);
+    CHECK_INT(stats().leaks, 4);
+    check_all(5);
+    lose_any(5);
+    unmake();
+}
+
+
+/* A part that was coded anew stays what it was among the parts of its number,
+ * and an upload takes the object at its key for the same. */
+
+static void
+test_part(void)
+{
+    uint8_t digest[40];
+    s3_ref_t ref, other, got;
+    s3_str_t d;
+    s3_entry_t e;
+    s3_version_t v;
+
+    memset(&e, 0, sizeof(e));
+    memset(&ref, 1, sizeof(ref));
+    memset(digest, 7, sizeof(digest));
+    ref.mask = 0xf;
+    ref.k = 2;
+    other = ref;
+    other.id[0] = 9;
+    e.version = (s3_version_t){5, 6, 7};
+
+    CHECK_INT(s3_upload_part_set(&e, &ref, s3_str(digest, 40)), S3_OK);
+    v = s3_upload_part_version(&e);
+    CHECK_INT(s3_version_cmp(&v, &e.version), 0);
+    CHECK_INT(s3_upload_part_again(&e, &other), S3_OK);
+    e.version = (s3_version_t){50, 6, 7};
+    CHECK_INT(s3_upload_part_again(&e, &other), S3_OK);
+    e.version = (s3_version_t){500, 6, 7};
+    v = s3_upload_part_version(&e);
+    CHECK_INT(v.time, 5);
+    REQUIRE(s3_upload_part_get(&e, &got, &d) == S3_OK);
+    CHECK_INT(got.id[0], 9);
+    CHECK(s3_str_eq(d, s3_str(digest, 40)));
+}
+
+
+int
+main(void)
+{
+    test_part();
+    test_recode(1, 4, 2);
+    test_recode(2, 3, 1);
+    test_recode(3, 6, 3);
+    test_refill(4, 4, 2);
+    test_refill(5, 3, 1);
+    test_refill_busy(6);
+    test_scrub(7, 4, 2, 0);
+    test_scrub(8, 4, 2, 1);
+    test_scrub(9, 3, 1, 1);
+    test_leaks(10);
+
+    return S3_TEST_END();
+}
