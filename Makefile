@@ -1,7 +1,8 @@
 # make            the dynamic module, against Debian's nginx-dev, in build/
 # make unit       unit tests of the pure parts, with ASan and UBSan
 # make sim        the simulator, built the same way
-# make fuzz       every fuzzer: its corpus, then FUZZ_SECONDS of searching
+# make fuzz       every fuzzer: its corpus, then FUZZ_RUNS inputs, always the
+#                 same; FUZZ_RUNS=-1 FUZZ_SEED=0 FUZZ_SECONDS=3600 searches on
 # make lint       format, rules of the rooms, and a clang build of everything
 # make clean
 #
@@ -22,7 +23,9 @@ CC := gcc
 endif
 CLANG ?= clang
 CLANG_FORMAT ?= clang-format
-FUZZ_SECONDS ?= 5
+FUZZ_RUNS ?= 10000
+FUZZ_SEED ?= 1
+FUZZ_SECONDS ?= 60
 WARN := -Wall -Wextra -Werror
 LIBS := -lisal -laio -lxxhash -ljansson -lexpat -lcrypto -lm -lpthread
 
@@ -144,11 +147,12 @@ fuzz: $(FUZZ_BIN)
 	@for f in $(FUZZ_BIN); do \
 		name=$$(basename $$f); topic=$${name#fuzz_}; \
 		seeds=t/fuzz/corpus/$$topic; found=$(FUZZ)/corpus/$$topic; \
-		mkdir -p $$found; \
+		rm -rf $$found; mkdir -p $$found; \
 		test -n "$$(ls $$seeds 2>/dev/null)" \
 			|| { echo "$$name: no corpus in $$seeds"; exit 1; }; \
 		printf '%-44s ' $$name; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+		$$f -seed=$(FUZZ_SEED) -runs=$(FUZZ_RUNS) \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 \
 			-rss_limit_mb=2048 -artifact_prefix=$(FUZZ)/$$topic- \
 			-print_final_stats=1 $$found $$seeds > $$f.out 2>&1 \
 			|| { echo FAILED; tail -60 $$f.out; exit 1; }; \

@@ -40,7 +40,7 @@
 
 #define S3_SPACE_OBJECTS 0
 #define S3_SPACE_UPLOADS 1 /* key NUL upload-id */
-#define S3_SPACE_PARTS 2   /* key NUL upload-id NUL part number (2 bytes, BE) */
+#define S3_SPACE_PARTS 2   /* key NUL upload-id NUL number (2, BE) tag */
 
 
 typedef enum {

@@ -74,6 +74,7 @@ struct s3_maintain_s {
     unsigned merged : 1;  /* it is */
     uint64_t looked;      /* ms, at the segments */
     uint64_t spaced;      /* ms, at the file system */
+    uint64_t froze;       /* ms, for the sake of cleaning */
     uint64_t failed;      /* ms: not before; after an error */
     unsigned failures;
 

@@ -9,8 +9,11 @@
 #define S3_LOOK_MS 1000
 #define S3_LOOK_FULL_MS 200
 #define S3_SPACE_MS 5000
-#define S3_KEEP_FREE 4   /* segments ready to be used again */
-#define S3_UNCOVERED 16  /* segments' worth of log that no table covers */
+#define S3_KEEP_FREE 4     /* segments ready to be used again */
+#define S3_UNCOVERED 16    /* segments' worth of log that no table covers */
+#define S3_UNCOVERED_FEW 2 /* as much, after S3_UNCOVERED_MS without a table */
+#define S3_UNCOVERED_MS 30000
+#define S3_UNCOVERED_ANY_MS 120000 /* and anything at all after this */
 #define S3_FEW_PLACES 64 /* full: one in so many is free in the registry */
 #define S3_RESERVE_MAX (1024ULL * 1024 * 1024)
 
@@ -355,15 +358,32 @@ s3_look_segments(s3_maintain_t *m, s3_looked_t *k)
 }
 
 
+/*
+ * Only segments that tables cover can be cleaned.  Where little is written,
+ * the memtable would take long to fill, and what was deleted would keep its
+ * space as long.
+ */
+
 static void
-s3_look_freeze(s3_maintain_t *m, const s3_looked_t *k)
+s3_look_freeze(s3_maintain_t *m, const s3_looked_t *k, uint64_t now)
 {
+    uint64_t most;
     s3_local_t *l = m->l;
     s3_memtable_t *t;
 
-    if (k->uncovered < (uint64_t) S3_UNCOVERED * l->segment_size
-        && (s3_zone_state(l->zd) != S3_DRIVE_FULL || k->uncovered == 0))
+    most = S3_UNCOVERED;
+
+    if (now - m->froze >= S3_UNCOVERED_MS) {
+        most = S3_UNCOVERED_FEW;
+    }
+
+    if (now - m->froze >= S3_UNCOVERED_ANY_MS
+        || s3_zone_state(l->zd) == S3_DRIVE_FULL)
     {
+        most = 0;
+    }
+
+    if (k->uncovered == 0 || k->uncovered < most * l->segment_size) {
         return;
     }
 
@@ -371,6 +391,7 @@ s3_look_freeze(s3_maintain_t *m, const s3_looked_t *k)
 
     if (s3_memtable_count(t) && s3_zone_oldest(l->zd) < 0) {
         s3_local_freeze(l);
+        m->froze = now;
     }
 }
 
@@ -403,7 +424,7 @@ s3_maintain_look(s3_maintain_t *m, uint64_t now)
     s3_local_lock(l);
 
     s3_look_segments(m, &k);
-    s3_look_freeze(m, &k);
+    s3_look_freeze(m, &k, now);
 
     if (k.best && m->cleaning == NULL) {
         clean = k.best->id;

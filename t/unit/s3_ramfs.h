@@ -190,7 +190,9 @@ ram_pwrite(s3_fs_t *fs, s3_file_t *f, const void *buf, size_t len, uint64_t off)
         }
     }
 
-    memcpy(f->data + off, buf, len);
+    if (len) {
+        memcpy(f->data + off, buf, len);
+    }
 
     return S3_OK;
 }
