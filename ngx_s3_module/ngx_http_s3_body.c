@@ -18,7 +18,7 @@
 
 /* What is hashed in one turn of the event loop before others have theirs. */
 
-#define NGX_HTTP_S3_BODY_TURN  (1024 * 1024)
+#define NGX_HTTP_S3_BODY_TURN  (128 * 1024)
 
 
 static ngx_int_t ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s);

@@ -178,7 +178,8 @@ kill 'KILL', @pids;
 open my $stop, '>', "$::log/stop";
 waitpid $_, 0 for @::children;
 my $root = ::server_root();
-system("nginx -e $root/logs/error.log -p $root/ -c $root/conf/nginx.conf");
+my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
+system("$nginx -e $root/logs/error.log -p $root/ -c $root/conf/nginx.conf");
 Test::More::ok(::s3_wait_up(15), 'it serves again');
 ::load_stop();
 --- request
