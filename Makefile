@@ -1,8 +1,12 @@
 # make            the dynamic module, against Debian's nginx-dev, in build/
 # make unit       unit tests of the pure parts, with ASan and UBSan
-# make sim        the simulator, built the same way
+# make sim        the simulators: a drive, the protocol, the whole store; and
+#                 that they find what is broken on purpose (sim-controls)
+# make sim-long   the whole store for an hour (LONG_SECONDS=...)
 # make fuzz       every fuzzer: its corpus, then FUZZ_RUNS inputs, always the
 #                 same; FUZZ_RUNS=-1 FUZZ_SEED=0 FUZZ_SECONDS=3600 searches on
+# make s3ctl      the offline tool, build/s3ctl; s3ctl-asan with ASan and UBSan
+# make bench      bench/run, with BENCH='options'; docs/benchmarks.md
 # make lint       format, rules of the rooms, and a clang build of everything
 # make clean
 #
@@ -31,12 +35,16 @@ LIBS := -lisal -laio -lxxhash -ljansson -lexpat -lcrypto -lm -lpthread
 
 PURE_SRC := $(sort $(wildcard storage/*.c ngx_s3_module/protocol/*.c))
 PURE_ALL := $(sort $(wildcard storage/*.[ch] ngx_s3_module/protocol/*.[ch]))
+CTL_SRC := $(sort $(wildcard s3ctl/*.c))
+CTL_ALL := $(sort $(wildcard s3ctl/*.[ch]))
 TEST_C := $(wildcard t/unit/*.[ch] t/sim/*.[ch] t/fuzz/*.[ch])
 ALL_SRC := $(sort $(wildcard ngx_s3_module/*.[ch]) $(PURE_ALL))
 INC := -I. -Istorage -Ingx_s3_module/protocol -Ingx_s3_module \
 	-It/unit -It/sim
 
-.PHONY: all module unit sim fuzz lint clean lint-rules lint-format lint-clang
+.PHONY: all module s3ctl s3ctl-asan unit sim sim-store sim-long sim-controls \
+	fuzz bench lint clean lint-rules \
+	lint-format lint-clang
 all: module
 
 
@@ -79,6 +87,27 @@ module: $(STAMP)
 		mv ../$$so.new ../$$so; }; done
 
 
+# --- the offline tool -------------------------------------------------------
+
+CTL := $(BUILD)/ctl
+CTL_CFLAGS := -std=gnu11 -O2 -g $(WARN) $(INC) -MMD -MP
+CTL_OWN := $(CTL_SRC:.c=.o) ngx_s3_module/ngx_s3_fs.o \
+	ngx_s3_module/ngx_s3_fs_time.o
+CTL_OBJ := $(CTL_OWN) $(PURE_SRC:.c=.o)
+
+$(CTL)/%.o: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(CTL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/s3ctl: $(addprefix $(CTL)/,$(CTL_OBJ))
+	@$(CC) -o $@ $^ $(LIBS)
+
+s3ctl: $(BUILD)/s3ctl
+
+# after the section below, which has the rule for its objects
+s3ctl-asan: $(BUILD)/s3ctl-asan
+
+
 # --- unit tests and the simulator ---------------------------------------------
 
 # A .c file with a main function is a program; the others in its directory are
@@ -107,7 +136,13 @@ $(UNIT_LIB): $(patsubst %.c,$(UNIT)/%.o,$(LIB_SRC))
 	@ar rcs $@ $^
 
 $(UNIT_BIN) $(SIM_BIN): $(UNIT)/%: $(UNIT)/%.o $(UNIT_LIB)
-	@$(CC) $(SAN) -o $@ $< $(UNIT_LIB) $(LIBS)
+	@$(CC) $(SAN) -o $@ $(filter %.o,$^) $(UNIT_LIB) $(LIBS)
+
+$(UNIT)/t/unit/test_s3ctl: $(addprefix $(UNIT)/,$(filter-out \
+	s3ctl/main.o,$(CTL_OWN)))
+
+$(BUILD)/s3ctl-asan: $(addprefix $(UNIT)/,$(CTL_OBJ))
+	@$(CC) $(SAN) -o $@ $^ $(LIBS)
 
 run_each = failed=0; for t in $(1); do printf '%-44s ' "$$t"; \
 	if timeout $(SIM_SECONDS) $$t > $$t.out 2>&1; then tail -1 $$t.out; \
@@ -118,8 +153,63 @@ unit: $(UNIT_BIN)
 	@test -n "$(UNIT_BIN)" || { echo 'no unit tests found'; exit 1; }
 	@$(call run_each,$(UNIT_BIN))
 
-sim: $(SIM_BIN)
+sim: $(SIM_BIN) sim-store sim-controls
 	@$(call run_each,$(SIM_BIN))
+
+# The whole store in a simulated world: fast, and so that it can be broken on
+# purpose and tells which blocks of storage/ were run.
+
+WORLD := $(BUILD)/world
+WORLD_OPT ?= -O2
+WORLD_CFLAGS := -std=gnu11 $(WORLD_OPT) -g $(WARN) $(INC) -MMD -MP -DS3_BREAKS
+WORLD_SIM := $(filter-out t/sim/s3_mockdrive.c,$(wildcard t/sim/s3_*.c)) \
+	t/sim/store_sim.c
+WORLD_PURE := $(wildcard storage/*.c)
+STORE_SIM := $(WORLD)/store_sim
+
+# where nothing happens between processes, there is nothing to watch
+WORLD_PLAIN := $(addprefix storage/s3_,place.c code.c entry.c record.c \
+	bloom.c format.c table.c table_block.c table_iter.c table_write.c \
+	segment.c scan.c merge.c manifest_json.c core.c)
+
+$(WORLD)/storage/%.o: storage/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(WORLD_CFLAGS) -c -o $@ $< $(if $(filter $<,$(WORLD_PLAIN)),, \
+		-fsanitize-coverage=trace-pc)
+
+$(WORLD)/t/%.o: t/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(WORLD_CFLAGS) -c -o $@ $<
+
+$(STORE_SIM): $(patsubst %.c,$(WORLD)/%.o,$(WORLD_PURE) $(WORLD_SIM))
+	@$(CC) $(WORLD_OPT) -no-pie -o $@ $^ $(LIBS)
+
+WORLD_SEED ?= 1
+WORLD_SEEDS ?= 10000
+WORLD_SECONDS ?= 40
+
+# as many of the seeds as there is time for
+sim-store: $(STORE_SIM)
+	@$(STORE_SIM) $(WORLD_SEED) $(WORLD_SEEDS) -t $(WORLD_SECONDS) \
+		-c $(STORE_SIM).blocks
+	@t/sim/cover $(STORE_SIM) $(STORE_SIM).blocks
+
+sim-long: $(STORE_SIM)
+	@$(MAKE) --no-print-directory sim-store WORLD_SEEDS=1000000000 \
+		WORLD_SECONDS=$(or $(LONG_SECONDS),3600) \
+		WORLD_SEED=$(or $(LONG_SEED),1000000)
+	@$(MAKE) --no-print-directory sim-controls CONTROL_SECONDS=300
+
+# broken on purpose, each way must be found; the kinds of faults that find it
+# soon are given, where not all of them do
+CONTROL_SECONDS ?= 60
+CONTROLS = $$($(STORE_SIM) -l)
+
+sim-controls: $(STORE_SIM)
+	@failed=0; for x in $(CONTROLS); do \
+		$(STORE_SIM) 1 1000000 -t $(CONTROL_SECONDS) -x $$x > $(STORE_SIM).$$x \
+			|| failed=1; \
+		tail -1 $(STORE_SIM).$$x; rm -f $(STORE_SIM).$$x; done; exit $$failed
 
 
 # --- fuzzers --------------------------------------------------------------------
@@ -168,23 +258,28 @@ lint: lint-rules lint-format lint-clang
 # storage/ and protocol/ know neither nginx nor the outside world; no file
 # grows past what one can read; a note to oneself is no documentation
 lint-rules:
-	@! grep -nE '#include +[<"](ngx_|nginx)' $(PURE_ALL) /dev/null
-	@! grep -nwE 'TODO|FIXME|XXX' $(ALL_SRC) $(TEST_C) /dev/null
-	@wc -l $(ALL_SRC) /dev/null | awk '$$2 != "total" && $$1 > 800 \
+	@! grep -nE '#include +[<"](ngx_|nginx)' $(PURE_ALL) $(filter-out \
+		s3ctl/rewrite.c,$(CTL_ALL)) /dev/null
+	@! grep -nwE 'TODO|FIXME|XXX' $(ALL_SRC) $(CTL_ALL) $(TEST_C) /dev/null
+	@wc -l $(ALL_SRC) $(CTL_ALL) /dev/null | awk '$$2 != "total" && $$1 > 800 \
 		{ print $$2 ": " $$1 " lines, more than 800"; bad = 1 } \
 		END { exit bad }'
 
 lint-format:
-	@test -z "$(PURE_ALL)" || $(CLANG_FORMAT) --dry-run -Werror $(PURE_ALL)
+	@test -z "$(PURE_ALL)" || $(CLANG_FORMAT) --dry-run -Werror $(PURE_ALL) \
+		$(CTL_ALL)
 
 lint-clang: config
-	@for f in $(PURE_SRC) $(wildcard t/unit/*.c t/sim/*.c t/fuzz/*.c); do \
+	@for f in $(PURE_SRC) $(CTL_SRC) $(wildcard t/unit/*.c t/sim/*.c t/fuzz/*.c); do \
 		$(CLANG) -std=gnu11 -fsyntax-only $(WARN) $(INC) $$f; done
 	+@$(MAKE) --no-print-directory module CC=$(CLANG) \
 		BUILD=$(BUILD)/clang
 
 
+bench:
+	@bench/run --build $(ABS_BUILD) $(BENCH)
+
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(UNIT) $(FUZZ) -name '*.d' 2>/dev/null)
+-include $(shell find $(CTL) $(UNIT) $(FUZZ) $(WORLD) -name '*.d' 2>/dev/null)

@@ -2,11 +2,14 @@
 /*
  * The request body, piece by piece:
  *
- *   client ── nginx's body filters ── aws-chunked ── digests ── sink
+ *                                                    ┌── digests
+ *   client ── nginx's body filters ── aws-chunked ──┤
+ *                                                    └── sink
  *
- * One buffer of client_body_buffer_size is all that is held.  A sink that is
- * full stops the reading: nginx reads no more while its buffer is not
- * consumed, and the client's window closes.
+ * One buffer of client_body_buffer_size is all that is held: it is decoded
+ * into pieces, which are hashed, in a thread where there is much to hash, and
+ * meanwhile handed to the sink.  Nothing is read before both are done with
+ * them: the client's window closes.
  *
  * Nothing that was handed to a sink counts before end() is called: then every
  * signature, digest and length has been found right.
@@ -16,19 +19,27 @@
 #include "ngx_http_s3_module.h"
 
 
-/* What is hashed in one turn of the event loop before others have theirs. */
+/* What is taken in one turn of the event loop before others have theirs. */
 
 #define NGX_HTTP_S3_BODY_TURN  (128 * 1024)
 
 
 static ngx_int_t ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_handler(ngx_http_request_t *r);
 static void ngx_http_s3_body_event(ngx_http_request_t *r);
 static void ngx_http_s3_body_yield(ngx_event_t *ev);
 static void ngx_http_s3_body_process(ngx_http_s3_ctx_t *s);
-static ngx_int_t ngx_http_s3_body_buffer(ngx_http_s3_ctx_t *s, ngx_buf_t *b);
-static ngx_int_t ngx_http_s3_body_data(ngx_http_s3_ctx_t *s, s3_str_t data);
+static ngx_uint_t ngx_http_s3_body_partial(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_body_pieces(ngx_http_s3_ctx_t *s);
+static int ngx_http_s3_body_decode(ngx_http_s3_body_t *body);
+static int ngx_http_s3_body_decode_job(ngx_s3_hash_t *h);
+static void ngx_http_s3_body_decoded(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_body_take(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_body_data(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_hashed(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_fail(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_done(ngx_http_s3_ctx_t *s);
 static ssize_t ngx_http_s3_body_text_sink(ngx_http_s3_ctx_t *s, s3_str_t data);
 
@@ -130,6 +141,8 @@ ngx_http_s3_body_read(ngx_http_s3_ctx_t *s)
 
     r->request_body_no_buffering = 1;
 
+    ngx_http_s3_body_threads(s);
+
     ngx_http_s3_hold(s);
     s->inside++;
 
@@ -153,6 +166,25 @@ ngx_http_s3_body_read(ngx_http_s3_ctx_t *s)
     }
 
     ngx_http_s3_release(s);
+}
+
+
+/* Will there be so much to hash that it goes to threads? */
+
+static void
+ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s)
+{
+    off_t                length;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+    length = s->r->headers_in.content_length_n;
+
+    body->chunk_signed = body->is_chunked
+                         && s->auth.payload != S3_PAYLOAD_UNSIGNED_TRAILER;
+
+    body->threads = (length < 0 || length > NGX_HTTP_S3_DIGEST_LARGE)
+                    && (body->need_md5 || body->slow || body->chunk_signed);
 }
 
 
@@ -194,7 +226,7 @@ ngx_http_s3_body_event(ngx_http_request_t *r)
     ngx_http_s3_hold(s);
     s->inside++;
 
-    if (s->body.paused || s->body.finished) {
+    if (s->body.paused || s->body.hashing || s->body.finished) {
         /* it is not the client who is late */
         r->connection->read->timedout = 0;
 
@@ -238,19 +270,18 @@ ngx_http_s3_body_continue(ngx_http_s3_ctx_t *s)
 
 /*
  * Consumes what is there and reads on, until the body has ended, the sink is
- * full, the client has to send more, or it is somebody else's turn.
+ * full, a thread hashes, the client has to send more, or it is somebody else's
+ * turn.
  */
 
 static void
 ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
 {
     ngx_int_t                  rc;
-    ngx_buf_t                 *b;
-    ngx_chain_t               *cl;
     ngx_http_request_t        *r;
     ngx_http_request_body_t   *rb;
 
-    if (s->ended || s->body.finished) {
+    if (s->ended || s->body.finished || s->body.decoding) {
         return;
     }
 
@@ -261,29 +292,41 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
 
     for ( ;; ) {
 
-        while (rb != NULL && rb->bufs != NULL) {
-            cl = rb->bufs;
-            b = cl->buf;
+        rc = ngx_http_s3_body_drain(s);
 
-            rc = ngx_http_s3_body_buffer(s, b);
+        if (rc == NGX_ERROR || s->body.failed) {
+            ngx_http_s3_body_fail(s);
+            return;
+        }
+
+        if (rc == NGX_AGAIN) {
+            s->body.paused = 1;
+
+            if (r->connection->read->timer_set) {
+                ngx_del_timer(r->connection->read);
+            }
+
+            return;
+        }
+
+        if (s->body.hashing) {
+            return;
+        }
+
+        if (rb != NULL && rb->bufs != NULL && !ngx_http_s3_body_partial(s)) {
+
+            rc = ngx_http_s3_body_pieces(s);
+
+            if (rc == NGX_ERROR) {
+                ngx_http_s3_body_fail(s);
+                return;
+            }
 
             if (rc == NGX_AGAIN) {
-                s->body.paused = 1;
-
-                if (r->connection->read->timer_set) {
-                    ngx_del_timer(r->connection->read);
-                }
-
                 return;
             }
 
-            if (rc != NGX_OK) {
-                ngx_http_s3_fail(s);
-                return;
-            }
-
-            rb->bufs = cl->next;
-            ngx_free_chain(r->pool, cl);
+            continue;
         }
 
         if (!r->reading_body) {
@@ -306,82 +349,204 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
             return;
         }
 
-        if (rb->bufs == NULL && r->reading_body) {
+        if (r->reading_body
+            && (rb->bufs == NULL || ngx_http_s3_body_partial(s)))
+        {
             return;
         }
     }
 }
 
 
-/* NGX_OK: all of b is consumed; NGX_AGAIN: the sink is full. */
+/*
+ * What goes to threads goes in whole buffers, so that it is worth the way.
+ * HTTP/2 and HTTP/3 have windows that may be smaller than the buffer.
+ */
+
+static ngx_uint_t
+ngx_http_s3_body_partial(ngx_http_s3_ctx_t *s)
+{
+    ngx_buf_t           *b;
+    ngx_http_request_t  *r;
+
+    r = s->r;
+    b = r->request_body->buf;
+
+    return s->body.threads && r->reading_body
+           && r->http_version < NGX_HTTP_VERSION_20
+           && b != NULL && b->last != b->end;
+}
+
+
+/*
+ * Decodes and hashes as many pieces as there is room for.  NGX_OK, NGX_AGAIN:
+ * a thread decodes and goes on from there, NGX_ERROR with s->fault.
+ */
 
 static ngx_int_t
-ngx_http_s3_body_buffer(ngx_http_s3_ctx_t *s, ngx_buf_t *b)
+ngx_http_s3_body_pieces(ngx_http_s3_ctx_t *s)
 {
-    int                  rc;
-    s3_str_t             in, out;
-    ngx_http_s3_body_t  *body;
+    ngx_int_t                 rc;
+    ngx_buf_t                *b;
+    ngx_http_s3_body_t       *body;
+    ngx_http_request_body_t  *rb;
 
     body = &s->body;
+    rb = s->r->request_body;
 
-    if (ngx_http_s3_body_drain(s) != NGX_OK) {
-        return s->fault.err == S3_ERR_NONE ? NGX_AGAIN : NGX_ERROR;
+    body->n = 0;
+    body->piece = 0;
+
+    while (rb->bufs != NULL && body->n < NGX_HTTP_S3_PIECES) {
+
+        b = rb->bufs->buf;
+
+        if (b->in_file && !ngx_buf_in_memory(b)) {
+            s3_fault(&s->fault, S3_ERR_INTERNAL_ERROR, NULL);
+            return NGX_ERROR;
+        }
+
+        body->in = s3_str(b->pos, b->last - b->pos);
+
+        /* each signed chunk has a SHA-256 of its own, made by the decoder */
+
+        if (body->chunk_signed && body->in.len > NGX_HTTP_S3_DIGEST_LARGE) {
+
+            if (body->n) {
+                break;
+            }
+
+            rc = ngx_http_s3_digest_run(s, ngx_http_s3_body_decode_job,
+                                        ngx_http_s3_body_decoded);
+
+            if (rc == NGX_AGAIN) {
+                body->decoding = 1;
+                return NGX_AGAIN;
+            }
+        }
+
+        body->rc = ngx_http_s3_body_decode(body);
+
+        if (ngx_http_s3_body_take(s) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
-    if (b->in_file && !ngx_buf_in_memory(b)) {
-        s3_fault(&s->fault, S3_ERR_INTERNAL_ERROR, NULL);
-        return NGX_ERROR;
-    }
+    return ngx_http_s3_body_data(s);
+}
 
-    while (b->pos < b->last) {
 
-        in = s3_str(b->pos, b->last - b->pos);
+/* Pieces of body->in, until it or the room for them is used up. */
+
+static int
+ngx_http_s3_body_decode(ngx_http_s3_body_t *body)
+{
+    int        rc;
+    s3_str_t   out, *last;
+
+    while (body->in.len && body->n < NGX_HTTP_S3_PIECES) {
 
         if (body->is_chunked) {
-            rc = s3_chunked_next(&body->chunked, &in, &out);
-
-            b->pos = b->last - in.len;
+            rc = s3_chunked_next(&body->chunked, &body->in, &out);
 
             if (rc == S3_AGAIN || rc == S3_DONE) {
                 continue;
             }
 
             if (rc != S3_OK) {
-                s->fault = body->chunked.fault;
-                return NGX_ERROR;
+                return rc;
             }
 
         } else {
-            out = in;
-            b->pos = b->last;
+            out = body->in;
+            body->in.len = 0;
         }
 
-        if (ngx_http_s3_body_data(s, out) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        last = body->n ? &body->pieces[body->n - 1] : NULL;
 
-        body->rest = out;
+        if (last != NULL && last->data + last->len == out.data) {
+            last->len += out.len;
 
-        if (ngx_http_s3_body_drain(s) != NGX_OK) {
-            return s->fault.err == S3_ERR_NONE ? NGX_AGAIN : NGX_ERROR;
+        } else {
+            body->pieces[body->n++] = out;
         }
+    }
+
+    return S3_OK;
+}
+
+
+static int
+ngx_http_s3_body_decode_job(ngx_s3_hash_t *h)
+{
+    ngx_http_s3_ctx_t *s = h->data;
+
+    s->body.rc = ngx_http_s3_body_decode(&s->body);
+
+    return S3_OK;
+}
+
+
+static void
+ngx_http_s3_body_decoded(ngx_http_s3_ctx_t *s)
+{
+    s->body.decoding = 0;
+
+    if (ngx_http_s3_body_take(s) != NGX_OK
+        || ngx_http_s3_body_data(s) != NGX_OK)
+    {
+        ngx_http_s3_body_fail(s);
+        return;
+    }
+
+    ngx_http_s3_body_process(s);
+}
+
+
+/*
+ * The first buffer after it was decoded.  nginx uses its memory again only
+ * when it reads, which is not before the pieces are done with.
+ */
+
+static ngx_int_t
+ngx_http_s3_body_take(ngx_http_s3_ctx_t *s)
+{
+    ngx_chain_t              *cl;
+    ngx_http_request_body_t  *rb;
+
+    if (s->body.rc != S3_OK) {
+        s->fault = s->body.chunked.fault;
+        return NGX_ERROR;
+    }
+
+    rb = s->r->request_body;
+    cl = rb->bufs;
+
+    cl->buf->pos = cl->buf->last - s->body.in.len;
+
+    if (s->body.in.len == 0) {
+        rb->bufs = cl->next;
+        ngx_free_chain(s->r->pool, cl);
     }
 
     return NGX_OK;
 }
 
 
-/* Counts and hashes data, once. */
+/* Counts the pieces, and has them hashed. */
 
 static ngx_int_t
-ngx_http_s3_body_data(ngx_http_s3_ctx_t *s, s3_str_t data)
+ngx_http_s3_body_data(ngx_http_s3_ctx_t *s)
 {
+    ngx_uint_t           i;
     ngx_http_s3_body_t  *body;
 
     body = &s->body;
 
-    body->received += data.len;
-    body->turn += data.len;
+    for (i = 0; i < body->n; i++) {
+        body->received += body->pieces[i].len;
+        body->turn += body->pieces[i].len;
+    }
 
     if (body->max && body->received > body->max) {
         s3_fault(&s->fault,
@@ -390,11 +555,22 @@ ngx_http_s3_body_data(ngx_http_s3_ctx_t *s, s3_str_t data)
         return NGX_ERROR;
     }
 
-    return ngx_http_s3_digest_update(s, data);
+    return ngx_http_s3_digest_update(s, body->pieces, body->n,
+                                     ngx_http_s3_body_hashed)
+           == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }
 
 
-/* Hands the rest to the sink: NGX_OK when nothing is left. */
+static void
+ngx_http_s3_body_hashed(ngx_http_s3_ctx_t *s)
+{
+    if (!s->body.paused || s->body.failed) {
+        ngx_http_s3_body_process(s);
+    }
+}
+
+
+/* Hands pieces to the sink: NGX_OK when none is left, NGX_AGAIN: it is full. */
 
 static ngx_int_t
 ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s)
@@ -404,26 +580,50 @@ ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s)
 
     body = &s->body;
 
-    while (body->rest.len) {
-        n = body->sink(s, body->rest);
-
-        if (n < 0) {
-            if (s->fault.err == S3_ERR_NONE) {
-                s3_fault(&s->fault, s3_err_from_rc((int) n), NULL);
-            }
-
-            return NGX_ERROR;
-        }
-
-        body->rest.data += n;
-        body->rest.len -= n;
-
-        if (n == 0) {
-            return NGX_AGAIN;
-        }
+    if (body->failed) {
+        return NGX_ERROR;
     }
 
-    return NGX_OK;
+    for ( ;; ) {
+
+        while (body->rest.len) {
+            n = body->sink(s, body->rest);
+
+            if (n < 0) {
+                if (s->fault.err == S3_ERR_NONE) {
+                    s3_fault(&s->fault, s3_err_from_rc((int) n), NULL);
+                }
+
+                return NGX_ERROR;
+            }
+
+            body->rest.data += n;
+            body->rest.len -= n;
+
+            if (n == 0) {
+                return NGX_AGAIN;
+            }
+        }
+
+        if (body->piece == body->n) {
+            return NGX_OK;
+        }
+
+        body->rest = body->pieces[body->piece++];
+    }
+}
+
+
+/* Answers s->fault, as soon as no thread needs the request any more. */
+
+static void
+ngx_http_s3_body_fail(ngx_http_s3_ctx_t *s)
+{
+    s->body.failed = 1;
+
+    if (!s->body.hashing) {
+        ngx_http_s3_fail(s);
+    }
 }
 
 
@@ -433,20 +633,6 @@ ngx_http_s3_body_done(ngx_http_s3_ctx_t *s)
     ngx_http_s3_body_t  *body;
 
     body = &s->body;
-
-    if (body->finished) {
-        return;
-    }
-
-    if (ngx_http_s3_body_drain(s) != NGX_OK) {
-        if (s->fault.err != S3_ERR_NONE) {
-            ngx_http_s3_fail(s);
-            return;
-        }
-
-        body->paused = 1;
-        return;
-    }
 
     body->finished = 1;
 

@@ -48,7 +48,6 @@ typedef struct {
 } ngx_http_s3_complete_t;
 
 
-static ngx_int_t ngx_http_s3_complete_headers(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_parsed(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_cleanup(void *data);
 static void ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s);
@@ -76,8 +75,11 @@ static void ngx_http_s3_complete_answer(ngx_http_s3_ctx_t *s,
 void
 ngx_http_s3_complete_upload(ngx_http_s3_ctx_t *s)
 {
+    s3_str_t           value;
+    s3_checksum_alg_t  alg;
+
     if (ngx_http_s3_write_condition(s, 0) != NGX_OK
-        || ngx_http_s3_complete_headers(s) != NGX_OK)
+        || ngx_http_s3_digest_header(s, &alg, &value) != NGX_OK)
     {
         ngx_http_s3_fail(s);
         return;
@@ -89,36 +91,6 @@ ngx_http_s3_complete_upload(ngx_http_s3_ctx_t *s)
 
     ngx_http_s3_body_collect(s, s3_op_info(s->route.op)->max_body,
                              ngx_http_s3_complete_parsed);
-}
-
-
-/* One checksum of the object at most. */
-
-static ngx_int_t
-ngx_http_s3_complete_headers(ngx_http_s3_ctx_t *s)
-{
-    ngx_uint_t   i, n;
-    const char  *name;
-
-    n = 0;
-
-    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
-        name = (const char *) s3_checksum_info(i)->header.data;
-
-        if (ngx_http_s3_request_header(s, name).data != NULL) {
-            n++;
-        }
-    }
-
-    if (n < 2) {
-        return NGX_OK;
-    }
-
-    s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
-             "Expecting a single x-amz-checksum- header. "
-             "Multiple checksum Types are not allowed.");
-
-    return NGX_ERROR;
 }
 
 

@@ -213,16 +213,7 @@ ngx_http_s3_copy_digests(ngx_http_s3_ctx_t *s)
 
     s->body.need_md5 = !op->keep_etag;
 
-    if ((s->body.need_md5
-         && s3_checksum_init(&s->body.md5, S3_CHECKSUM_MD5) != S3_OK)
-        || (s->body.alg != S3_CHECKSUM_NONE
-            && s3_checksum_init(&s->body.sum, s->body.alg) != S3_OK))
-    {
-        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_http_s3_digest_init_copy(s);
 }
 
 

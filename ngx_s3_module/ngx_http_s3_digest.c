@@ -13,7 +13,15 @@
 
 static ngx_int_t ngx_http_s3_digest_md5_header(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_digest_sum_header(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_digest_two_sums(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_digest_fast(ngx_http_s3_ctx_t *s, s3_str_t data);
+static int ngx_http_s3_digest_slow(ngx_http_s3_ctx_t *s, s3_str_t data);
+static int ngx_http_s3_digest_job(ngx_s3_hash_t *h);
+static ngx_int_t ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s,
+    ngx_http_s3_step_pt step);
+static void ngx_http_s3_digest_done(ngx_s3_hash_t *h);
+static void ngx_http_s3_digest_step(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_digest_trailer(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s);
 
@@ -67,45 +75,25 @@ ngx_http_s3_digest_md5_header(ngx_http_s3_ctx_t *s)
 static ngx_int_t
 ngx_http_s3_digest_sum_header(ngx_http_s3_ctx_t *s)
 {
-    s3_str_t             value, found, sdk;
-    ngx_uint_t           i;
+    s3_str_t             found, sdk;
     s3_checksum_alg_t    alg, named;
     ngx_http_s3_body_t  *body;
 
     body = &s->body;
-    found = s3_null_str;
 
     if (body->document) {
         return NGX_OK;
     }
 
-    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
-
-        value = ngx_http_s3_request_header(s,
-                    (const char *) s3_checksum_info(i)->header.data);
-
-        if (value.data == NULL) {
-            continue;
-        }
-
-        if (body->alg != S3_CHECKSUM_NONE) {
-            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
-                     "Expecting a single x-amz-checksum- header. "
-                     "Multiple checksum Types are not allowed.");
-            return NGX_ERROR;
-        }
-
-        body->alg = i;
-        found = value;
+    if (ngx_http_s3_digest_header(s, &body->alg, &found) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (s->auth.trailer.len != 0) {
         alg = s3_checksum_by_header(s->auth.trailer);
 
         if (body->alg != S3_CHECKSUM_NONE) {
-            s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
-                     "Expecting a single x-amz-checksum- header. "
-                     "Multiple checksum Types are not allowed.");
+            ngx_http_s3_digest_two_sums(s);
             return NGX_ERROR;
         }
 
@@ -176,6 +164,47 @@ ngx_http_s3_digest_sum_header(ngx_http_s3_ctx_t *s)
 }
 
 
+ngx_int_t
+ngx_http_s3_digest_header(ngx_http_s3_ctx_t *s, s3_checksum_alg_t *alg,
+    s3_str_t *value)
+{
+    s3_str_t    found;
+    ngx_uint_t  i;
+
+    *alg = S3_CHECKSUM_NONE;
+    *value = s3_null_str;
+
+    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
+
+        found = ngx_http_s3_request_header(s,
+                    (const char *) s3_checksum_info(i)->header.data);
+
+        if (found.data == NULL) {
+            continue;
+        }
+
+        if (*alg != S3_CHECKSUM_NONE) {
+            ngx_http_s3_digest_two_sums(s);
+            return NGX_ERROR;
+        }
+
+        *alg = i;
+        *value = found;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_s3_digest_two_sums(ngx_http_s3_ctx_t *s)
+{
+    s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
+             "Expecting a single x-amz-checksum- header. "
+             "Multiple checksum Types are not allowed.");
+}
+
+
 static ngx_int_t
 ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s)
 {
@@ -183,22 +212,45 @@ ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s)
 
     body = &s->body;
 
+    body->need_md5 |= body->has_md5;
+
     if (body->stored_alg == body->alg) {
         body->stored_alg = S3_CHECKSUM_NONE;
     }
 
     if ((s->auth.payload == S3_PAYLOAD_SIGNED
          && s3_sha256_init(&body->sha256) != S3_OK)
-        || ((body->has_md5 || body->need_md5)
-            && s3_checksum_init(&body->md5, S3_CHECKSUM_MD5) != S3_OK)
-        || (body->alg != S3_CHECKSUM_NONE
-            && s3_checksum_init(&body->sum, body->alg) != S3_OK)
         || (body->stored_alg != S3_CHECKSUM_NONE
             && s3_checksum_init(&body->stored, body->stored_alg) != S3_OK))
     {
         s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
         return NGX_ERROR;
     }
+
+    return ngx_http_s3_digest_init_copy(s);
+}
+
+
+ngx_int_t
+ngx_http_s3_digest_init_copy(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (body->need_md5) {
+        s3_md5x_init(&body->md5);
+    }
+
+    if (body->alg != S3_CHECKSUM_NONE
+        && s3_checksum_init(&body->sum, body->alg) != S3_OK)
+    {
+        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+        return NGX_ERROR;
+    }
+
+    body->slow = body->sha256.ctx != NULL || body->sum.ctx != NULL
+                 || body->stored.ctx != NULL;
 
     return NGX_OK;
 }
@@ -212,33 +264,227 @@ ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s)
     body = &s->body;
 
     s3_sha256_free(&body->sha256);
-    s3_checksum_free(&body->md5);
     s3_checksum_free(&body->sum);
     s3_checksum_free(&body->stored);
 }
 
 
+/*
+ * CRCs cost next to nothing and stay on the loop; SHA and MD5 go to threads
+ * when there is much of them.
+ */
+
 ngx_int_t
-ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, s3_str_t data)
+ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, const s3_str_t *pieces,
+    ngx_uint_t n, ngx_http_s3_step_pt step)
+{
+    size_t               size;
+    ngx_uint_t           i;
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += pieces[i].len;
+
+        if (ngx_http_s3_digest_fast(s, pieces[i]) != NGX_OK) {
+            goto failed;
+        }
+    }
+
+    if (size > NGX_HTTP_S3_DIGEST_LARGE && (body->slow || body->need_md5)) {
+        body->hash.md5 = body->need_md5 ? &body->md5 : NULL;
+        body->hash.pieces = pieces;
+        body->hash.n = n;
+        body->hash.run = body->slow ? ngx_http_s3_digest_job : NULL;
+
+        if (ngx_http_s3_digest_submit(s, step) == NGX_OK) {
+            return NGX_AGAIN;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (body->need_md5) {
+            s3_md5x_update(&body->md5, pieces[i]);
+        }
+
+        if (body->slow && ngx_http_s3_digest_slow(s, pieces[i]) != S3_OK) {
+            goto failed;
+        }
+    }
+
+    return NGX_OK;
+
+failed:
+
+    s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_s3_digest_fast(ngx_http_s3_ctx_t *s, s3_str_t data)
 {
     ngx_http_s3_body_t  *body;
 
     body = &s->body;
 
-    if ((s->auth.payload == S3_PAYLOAD_SIGNED
-         && s3_sha256_update(&body->sha256, data) != S3_OK)
-        || ((body->has_md5 || body->need_md5)
-            && s3_checksum_update(&body->md5, data) != S3_OK)
-        || (body->alg != S3_CHECKSUM_NONE
-            && s3_checksum_update(&body->sum, data) != S3_OK)
-        || (body->stored_alg != S3_CHECKSUM_NONE
+    if ((body->alg != S3_CHECKSUM_NONE && body->sum.ctx == NULL
+         && s3_checksum_update(&body->sum, data) != S3_OK)
+        || (body->stored_alg != S3_CHECKSUM_NONE && body->stored.ctx == NULL
             && s3_checksum_update(&body->stored, data) != S3_OK))
     {
-        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* All but MD5 and CRCs; also in a thread. */
+
+static int
+ngx_http_s3_digest_slow(ngx_http_s3_ctx_t *s, s3_str_t data)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if ((body->sha256.ctx != NULL
+         && s3_sha256_update(&body->sha256, data) != S3_OK)
+        || (body->sum.ctx != NULL
+            && s3_checksum_update(&body->sum, data) != S3_OK)
+        || (body->stored.ctx != NULL
+            && s3_checksum_update(&body->stored, data) != S3_OK))
+    {
+        return S3_ENOMEM;
+    }
+
+    return S3_OK;
+}
+
+
+static int
+ngx_http_s3_digest_job(ngx_s3_hash_t *h)
+{
+    int         rc;
+    ngx_uint_t  i;
+
+    for (i = 0; i < h->n; i++) {
+        rc = ngx_http_s3_digest_slow(h->data, h->pieces[i]);
+
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    return S3_OK;
+}
+
+
+ngx_int_t
+ngx_http_s3_digest_run(ngx_http_s3_ctx_t *s, int (*run)(ngx_s3_hash_t *h),
+    ngx_http_s3_step_pt step)
+{
+    s->body.hash.md5 = NULL;
+    s->body.hash.run = run;
+
+    return ngx_http_s3_digest_submit(s, step) == NGX_OK ? NGX_AGAIN
+                                                         : NGX_DECLINED;
+}
+
+
+/*
+ * The bytes lie in memory of nginx's request: where the client leaves, nginx
+ * keeps it as long as it is blocked.
+ */
+
+static ngx_int_t
+ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    body->hash.done = ngx_http_s3_digest_done;
+    body->hash.data = s;
+    body->hash_step = step;
+
+    if (ngx_s3_hash_submit(&body->hash) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    body->hashing = 1;
+    s->r->main->blocked++;
+
+    ngx_http_s3_hold(s);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_s3_digest_done(ngx_s3_hash_t *h)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+    ngx_http_s3_ctx_t   *s = h->data;
+
+    r = s->r;
+
+    s->body.hashing = 0;
+    r->main->blocked--;
+
+    if (!s->ended) {
+        ngx_http_s3_resume(s, ngx_http_s3_digest_step);
+        return;
+    }
+
+    /* nginx has ended the request meanwhile, and goes on with that now */
+
+    c = r->connection;
+    c->error = 1;
+
+    r->write_event_handler(r);
+
+    ngx_http_run_posted_requests(c);
+
+    ngx_http_s3_release(s);
+}
+
+
+static void
+ngx_http_s3_digest_step(ngx_http_s3_ctx_t *s)
+{
+    if (s->body.hash.rc != S3_OK && !s->body.failed) {
+        s->body.failed = 1;
+        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+    }
+
+    s->body.hash_step(s);
+}
+
+
+void
+ngx_http_s3_digest_final(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_body_t  *body;
+
+    body = &s->body;
+
+    if (body->need_md5) {
+        s3_md5x_final(&body->md5, body->md5_digest);
+    }
+
+    if (body->alg != S3_CHECKSUM_NONE) {
+        (void) s3_checksum_final(&body->sum, body->sum_digest);
+    }
+
+    if (body->stored_alg != S3_CHECKSUM_NONE) {
+        (void) s3_checksum_final(&body->stored, body->stored_digest);
+    }
 }
 
 
@@ -248,6 +494,8 @@ ngx_http_s3_digest_verify(ngx_http_s3_ctx_t *s)
     if (ngx_http_s3_digest_trailer(s) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_s3_digest_final(s);
 
     return ngx_http_s3_digest_compare(s);
 }
@@ -315,10 +563,6 @@ ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s)
         }
     }
 
-    if (body->has_md5 || body->need_md5) {
-        (void) s3_checksum_final(&body->md5, body->md5_digest);
-    }
-
     if (body->has_md5
         && ngx_memcmp(body->md5_digest, body->want_md5, 16) != 0)
     {
@@ -335,14 +579,6 @@ ngx_http_s3_digest_compare(ngx_http_s3_ctx_t *s)
         }
 
         return NGX_ERROR;
-    }
-
-    if (body->alg != S3_CHECKSUM_NONE) {
-        (void) s3_checksum_final(&body->sum, body->sum_digest);
-    }
-
-    if (body->stored_alg != S3_CHECKSUM_NONE) {
-        (void) s3_checksum_final(&body->stored, body->stored_digest);
     }
 
     if (body->has_sum

@@ -13,6 +13,7 @@
 
 
 #define NGX_HTTP_S3_GET_ATTEMPTS  3
+#define NGX_HTTP_S3_GET_BURST     4  /* stripes sent in one turn */
 
 
 static void ngx_http_s3_get_begin(ngx_http_s3_ctx_t *s);
@@ -32,6 +33,7 @@ static void ngx_http_s3_get_ready(s3_reader_t *reader);
 static void ngx_http_s3_get_send(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_next(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_write_event(ngx_http_request_t *r);
+static void ngx_http_s3_get_flush(ngx_http_s3_ctx_t *s);
 
 
 void
@@ -525,28 +527,46 @@ ngx_http_s3_get_send(ngx_http_s3_ctx_t *s)
     ngx_chain_update_chains(r->pool, &s->free, &s->busy, &out,
                             (ngx_buf_tag_t) &ngx_http_s3_module);
 
-    ngx_http_s3_get_write_event(r);
+    ngx_http_s3_get_flush(s);
 }
 
 
 static void
 ngx_http_s3_get_write_event(ngx_http_request_t *r)
 {
-    ngx_int_t                  rc;
-    ngx_chain_t               *out;
-    ngx_event_t               *wev;
-    ngx_connection_t          *c;
-    ngx_http_s3_ctx_t         *s;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    c = r->connection;
-    wev = c->write;
+    ngx_http_s3_ctx_t  *s;
 
     s = ngx_http_get_module_ctx(r, ngx_http_s3_module);
 
     if (s == NULL || s->ended) {
         return;
     }
+
+    s->burst = 0;
+
+    ngx_http_s3_get_flush(s);
+}
+
+
+/*
+ * Data from the page cache and a client that reads as fast would go round here
+ * without end, on a deeper stack each time: after a few stripes the others
+ * have their turn.
+ */
+
+static void
+ngx_http_s3_get_flush(ngx_http_s3_ctx_t *s)
+{
+    ngx_int_t                  rc;
+    ngx_chain_t               *out;
+    ngx_event_t               *wev;
+    ngx_connection_t          *c;
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = s->r;
+    c = r->connection;
+    wev = c->write;
 
     if (wev->timedout) {
         c->timedout = 1;
@@ -574,9 +594,16 @@ ngx_http_s3_get_write_event(ngx_http_request_t *r)
             ngx_del_timer(wev);
         }
 
-        if (!s->waiting) {
-            ngx_http_s3_get_next(s);
+        if (s->waiting) {
+            return;
         }
+
+        if (s->burst++ == NGX_HTTP_S3_GET_BURST) {
+            ngx_post_event(wev, &ngx_posted_next_events);
+            return;
+        }
+
+        ngx_http_s3_get_next(s);
 
         return;
     }

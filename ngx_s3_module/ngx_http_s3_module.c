@@ -630,6 +630,8 @@ ngx_http_s3_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_s3_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_s3_hash_exit();
+
     /* what is still under way calls back, and then uses the caches */
 
     ngx_s3_store_exit_process(cycle);

@@ -29,6 +29,7 @@
 #include <ngx_http.h>
 
 #include "ngx_s3_compat.h"
+#include "ngx_s3_hash.h"
 #include "ngx_s3_store.h"
 
 #include "storage/s3_bucket.h"
@@ -38,6 +39,7 @@
 #include "protocol/s3_chunked.h"
 #include "protocol/s3_error.h"
 #include "protocol/s3_http.h"
+#include "protocol/s3_md5x.h"
 #include "protocol/s3_meta.h"
 #include "protocol/s3_route.h"
 #include "protocol/s3_uri.h"
@@ -84,10 +86,12 @@ typedef void (*ngx_http_s3_step_pt)(ngx_http_s3_ctx_t *s);
 
 /* The request body on its way through decoder and digests to its consumer. */
 
+#define NGX_HTTP_S3_PIECES  18                /* chunks in 128 KiB */
+
 typedef struct {
     s3_chunked_t               chunked;
     s3_sha256_t                sha256;        /* of a signed payload */
-    s3_checksum_t              md5;
+    s3_md5x_t                  md5;
     s3_checksum_t              sum;           /* flexible checksum */
     s3_checksum_alg_t          alg;
     s3_checksum_alg_t          default_alg;   /* where the client names none */
@@ -97,14 +101,22 @@ typedef struct {
 
     u_char                     want_md5[16];
     u_char                     want_sum[S3_CHECKSUM_MAX];
-    u_char                     md5_digest[S3_CHECKSUM_MAX];
+    u_char                     md5_digest[S3_MD5X_LEN];
     u_char                     sum_digest[S3_CHECKSUM_MAX];
 
     uint64_t                   received;      /* bytes of content */
     uint64_t                   max;
     ngx_uint_t                 turn;          /* bytes since we last yielded */
 
-    s3_str_t                   rest;          /* decoded, not yet taken */
+    s3_str_t                   in;            /* of a buffer, not decoded */
+    s3_str_t                   pieces[NGX_HTTP_S3_PIECES];   /* decoded */
+    ngx_uint_t                 n;
+    int                        rc;            /* of the decoder */
+    ngx_uint_t                 piece;         /* that the sink is at */
+    s3_str_t                   rest;          /* of it, not yet taken */
+
+    ngx_s3_hash_t              hash;          /* in a thread */
+    ngx_http_s3_step_pt        hash_step;
 
     /* bytes taken; less than all: ngx_http_s3_body_continue() later;
      * negative: s->fault is set */
@@ -120,7 +132,13 @@ typedef struct {
     unsigned                   has_sum:1;     /* the value came in a header */
     unsigned                   trailer_sum:1;
     unsigned                   document:1;    /* checksums are not of it */
-    unsigned                   paused:1;
+    unsigned                   slow:1;        /* SHA to hash */
+    unsigned                   chunk_signed:1;
+    unsigned                   threads:1;     /* are worth it */
+    unsigned                   hashing:1;     /* a thread has the pieces */
+    unsigned                   decoding:1;    /* it makes them */
+    unsigned                   failed:1;      /* s->fault, once it has not */
+    unsigned                   paused:1;      /* the sink is full */
     unsigned                   finished:1;
 } ngx_http_s3_body_t;
 
@@ -194,6 +212,7 @@ struct ngx_http_s3_ctx_s {
     ngx_table_elt_t           *header;        /* set last */
 
     uint64_t                   bytes_sent;    /* of objects */
+    ngx_uint_t                 burst;         /* stripes sent in this turn */
     ngx_uint_t                 attempts;
 
     unsigned                   routed:1;
@@ -298,11 +317,38 @@ s3_str_t ngx_http_s3_body_text(ngx_http_s3_ctx_t *s);
 
 /* digest */
 
+/* What is long enough for a thread; less is hashed at once. */
+#define NGX_HTTP_S3_DIGEST_LARGE  (64 * 1024)
+
 /* What the headers announce; NGX_ERROR with s->fault. */
 ngx_int_t ngx_http_s3_digest_init(ngx_http_s3_ctx_t *s);
-ngx_int_t ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, s3_str_t data);
 
-/* All bytes have been seen: do they match?  NGX_ERROR with s->fault. */
+/* The same for data of our own: MD5 where body.need_md5, checksum body.alg. */
+ngx_int_t ngx_http_s3_digest_init_copy(ngx_http_s3_ctx_t *s);
+
+/* x-amz-checksum-* of the request, of which there may be one: its algorithm,
+ * S3_CHECKSUM_NONE without; NGX_ERROR with s->fault. */
+ngx_int_t ngx_http_s3_digest_header(ngx_http_s3_ctx_t *s,
+    s3_checksum_alg_t *alg, s3_str_t *value);
+
+/*
+ * Hashes n pieces.  NGX_OK: done.  NGX_AGAIN: body.hashing is set until step
+ * runs, the pieces have to stay, nothing here may be called and the request
+ * must not be ended by us; what holds their bytes does stay, in nginx's
+ * request, too.  NGX_ERROR with s->fault; a failure in a thread sets
+ * body.failed and s->fault.
+ */
+ngx_int_t ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s,
+    const s3_str_t *pieces, ngx_uint_t n, ngx_http_s3_step_pt step);
+
+/* run() in a thread, under the same terms; NGX_DECLINED: there is none. */
+ngx_int_t ngx_http_s3_digest_run(ngx_http_s3_ctx_t *s,
+    int (*run)(ngx_s3_hash_t *h), ngx_http_s3_step_pt step);
+
+/* All bytes have been seen: the digests. */
+void ngx_http_s3_digest_final(ngx_http_s3_ctx_t *s);
+
+/* Do they match what the client says?  NGX_ERROR with s->fault. */
 ngx_int_t ngx_http_s3_digest_verify(ngx_http_s3_ctx_t *s);
 void ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s);
 

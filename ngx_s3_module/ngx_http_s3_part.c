@@ -193,7 +193,7 @@ ngx_http_s3_part_commit(ngx_http_s3_ctx_t *s)
     put->entry.size = s->writer->size;
     put->entry.storage_class = s->upload->entry.storage_class;
 
-    if (s->body.need_md5) {
+    if (s->conf->etag == NGX_HTTP_S3_ETAG_MD5) {
         ngx_memcpy(put->entry.etag, s->body.md5_digest, 16);
 
     } else {
@@ -402,11 +402,8 @@ ngx_http_s3_part_copy_source(ngx_http_s3_ctx_t *s)
     s->body.alg = s->upload->entry.checksum & 0xf;
     s->body.need_md5 = (s->conf->etag == NGX_HTTP_S3_ETAG_MD5);
 
-    if ((s->body.need_md5
-         && s3_checksum_init(&s->body.md5, S3_CHECKSUM_MD5) != S3_OK)
-        || s3_checksum_init(&s->body.sum, s->body.alg) != S3_OK)
-    {
-        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
+    if (ngx_http_s3_digest_init_copy(s) != NGX_OK) {
+        ngx_http_s3_fail(s);
         return;
     }
 

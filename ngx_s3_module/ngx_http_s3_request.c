@@ -384,6 +384,7 @@ ngx_http_s3_with_object(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
     head->store = s->store;
     head->bucket = s->bucket->id;
     head->key = s->route.key;
+    head->data = (s->route.op == S3_OP_GET_OBJECT);
     head->done = ngx_http_s3_head_done;
     head->ctx = s;
 

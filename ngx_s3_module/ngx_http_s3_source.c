@@ -18,6 +18,7 @@ static void ngx_http_s3_source_head_done(s3_head_t *head);
 static void ngx_http_s3_source_found(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_source_conditions(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_ready(s3_reader_t *reader);
+static void ngx_http_s3_pump_fetched(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_end(ngx_http_s3_ctx_t *s);
 
@@ -217,25 +218,38 @@ ngx_http_s3_pump_ready(s3_reader_t *reader)
 {
     ngx_http_s3_ctx_t *s = reader->ctx;
 
-    ngx_uint_t  i;
-
     s->waiting = 0;
     s->slice = 0;
 
-    if (reader->rc == S3_OK) {
-        for (i = 0; i < reader->n; i++) {
-            if (s->body.need_md5) {
-                (void) s3_checksum_update(&s->body.md5, reader->slices[i]);
-            }
+    ngx_http_s3_hold(s);
+    ngx_http_s3_resume(s, ngx_http_s3_pump_fetched);
+}
 
-            if (s->body.alg != S3_CHECKSUM_NONE) {
-                (void) s3_checksum_update(&s->body.sum, reader->slices[i]);
-            }
+
+static void
+ngx_http_s3_pump_fetched(ngx_http_s3_ctx_t *s)
+{
+    ngx_int_t     rc;
+    s3_reader_t  *reader;
+
+    reader = s->reader;
+
+    if (reader->rc == S3_OK) {
+
+        rc = ngx_http_s3_digest_update(s, reader->slices, reader->n,
+                                       ngx_http_s3_pump_step);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_http_s3_fail(s);
+            return;
         }
     }
 
-    ngx_http_s3_hold(s);
-    ngx_http_s3_resume(s, ngx_http_s3_pump_step);
+    ngx_http_s3_pump_step(s);
 }
 
 
@@ -248,7 +262,12 @@ ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s)
 
     reader = s->reader;
 
-    if (s->waiting) {
+    if (s->waiting || s->body.hashing) {
+        return;
+    }
+
+    if (s->body.failed) {
+        ngx_http_s3_fail(s);
         return;
     }
 
@@ -290,13 +309,7 @@ ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_pump_end(ngx_http_s3_ctx_t *s)
 {
-    if (s->body.need_md5) {
-        (void) s3_checksum_final(&s->body.md5, s->body.md5_digest);
-    }
-
-    if (s->body.alg != S3_CHECKSUM_NONE) {
-        (void) s3_checksum_final(&s->body.sum, s->body.sum_digest);
-    }
+    ngx_http_s3_digest_final(s);
 
     ngx_http_s3_writer_finish(s, s->pump_end);
 }

@@ -48,9 +48,6 @@ typedef struct {
 } ngx_s3_loop_job_t;
 
 
-static ngx_connection_t *ngx_s3_loop_connection(ngx_s3_loop_t *l,
-    ngx_socket_t fd, ngx_event_handler_pt handler);
-static void ngx_s3_loop_disconnect(ngx_connection_t *c);
 static void ngx_s3_loop_aio_handler(ngx_event_t *ev);
 static void ngx_s3_loop_threads_handler(ngx_event_t *ev);
 static void ngx_s3_loop_turn_handler(ngx_event_t *ev);
@@ -133,13 +130,15 @@ ngx_s3_loop_create(ngx_cycle_t *cycle, ngx_s3_loop_conf_t *conf)
 
     l->threads_connection = ngx_s3_loop_connection(l,
                                             ngx_s3_threads_fd(l->threads),
-                                            ngx_s3_loop_threads_handler);
+                                            ngx_s3_loop_threads_handler,
+                                            l->log);
     if (l->threads_connection == NULL) {
         goto failed;
     }
 
     l->aio_connection = ngx_s3_loop_connection(l, ngx_s3_aio_fd(l->aio),
-                                               ngx_s3_loop_aio_handler);
+                                               ngx_s3_loop_aio_handler,
+                                               l->log);
     if (l->aio_connection == NULL) {
         goto failed;
     }
@@ -184,21 +183,21 @@ ngx_s3_loop_destroy(s3_loop_t *loop)
 
 /* The eventfds look like channels, which nginx leaves open on exit. */
 
-static ngx_connection_t *
-ngx_s3_loop_connection(ngx_s3_loop_t *l, ngx_socket_t fd,
-    ngx_event_handler_pt handler)
+ngx_connection_t *
+ngx_s3_loop_connection(void *data, ngx_socket_t fd,
+    ngx_event_handler_pt handler, ngx_log_t *log)
 {
     ngx_connection_t  *c;
 
-    c = ngx_get_connection(fd, l->log);
+    c = ngx_get_connection(fd, log);
     if (c == NULL) {
         return NULL;
     }
 
-    c->data = l;
+    c->data = data;
 
-    c->read->log = l->log;
-    c->write->log = l->log;
+    c->read->log = log;
+    c->write->log = log;
     c->read->channel = 1;
     c->write->channel = 1;
     c->read->handler = handler;
@@ -215,7 +214,7 @@ ngx_s3_loop_connection(ngx_s3_loop_t *l, ngx_socket_t fd,
 
 /* The descriptor has been closed by its owner, and left epoll with that. */
 
-static void
+void
 ngx_s3_loop_disconnect(ngx_connection_t *c)
 {
     if (c == NULL) {

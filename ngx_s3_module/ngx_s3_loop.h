@@ -44,6 +44,14 @@ ngx_msec_t ngx_s3_loop_age(s3_loop_t *loop, ngx_uint_t drive);
  */
 ngx_int_t ngx_s3_loop_drain(s3_loop_t *loop, ngx_msec_t timeout);
 
+/*
+ * Calls handler when an eventfd becomes readable; data is its connection's.
+ * NULL: was logged.  Disconnected after its owner has closed it.
+ */
+ngx_connection_t *ngx_s3_loop_connection(void *data, ngx_socket_t fd,
+    ngx_event_handler_pt handler, ngx_log_t *log);
+void ngx_s3_loop_disconnect(ngx_connection_t *c);
+
 
 #pragma GCC visibility pop
 

@@ -203,6 +203,7 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     sc.hedge_ms = in->hedge;
     sc.clock = s3_node_clock;
     sc.clock_ctx = ps->node;
+    sc.bucket_changes = s3_node_bucket_changes(ps->node);
     sc.scrub_period = in->scrub;
     sc.refilled = ngx_s3_store_refilled;
     sc.refilled_ctx = ps->node;

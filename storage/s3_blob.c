@@ -3,7 +3,7 @@
  */
 
 #include <stdio.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "storage/s3_blob.h"
 
@@ -51,8 +51,9 @@ s3_blob_unit_decode(const uint8_t *buf, size_t len, s3_blob_unit_t *unit)
     unit->length = s3_get32(buf + 36);
 
     if (unit->length > S3_BLOB_PAYLOAD || unit->length > len - S3_BLOB_HEADER
-        || s3_get64(buf)
-               != XXH3_64bits(buf + 8, S3_BLOB_HEADER - 8 + unit->length))
+        || (s3_get64(buf)
+                != XXH3_64bits(buf + 8, S3_BLOB_HEADER - 8 + unit->length)
+            && !s3_break(NO_UNIT_SUM)))
     {
         return S3_ECORRUPT;
     }

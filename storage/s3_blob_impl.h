@@ -24,6 +24,7 @@ struct s3_blob_io_s {
     s3_blob_t *blob;
     s3_blob_file_t *file;
     s3_unit_t *unit;
+    s3_task_t task; /* read through the page cache */
 };
 
 typedef struct {
@@ -65,8 +66,10 @@ struct s3_blob_file_s {
     s3_blob_file_t *hash_next;
     s3_blob_file_t *newer; /* by use; all files are in this list */
     s3_blob_file_t *older;
-    s3_file_t *file;
+    s3_file_t *file;     /* direct */
+    s3_file_t *buffered; /* or NULL: could not be opened */
     s3_blob_queue_t waiting;
+    uint32_t next; /* unit behind the last one that was read */
     unsigned pins;
     unsigned opening : 1;
     unsigned gone : 1; /* not in the table any more */

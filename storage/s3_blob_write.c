@@ -490,7 +490,7 @@ s3_blob_end_run(s3_task_t *task)
         rc = fs->truncate(fs, b->file, b->end);
     }
 
-    if (rc == S3_OK) {
+    if (rc == S3_OK && !s3_break(NO_BLOB_SYNC)) {
         rc = fs->sync(fs, b->file);
     }
 

@@ -2,7 +2,7 @@
  * A blocked Bloom filter.
  */
 
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "s3_bloom.h"
 

@@ -1,9 +1,10 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "storage/s3_bucket_int.h"
+#include "storage/s3_store_int.h"
 
 
 static void s3_bucket_load_full(s3_head_t *head);
@@ -320,6 +321,7 @@ s3_bucket_loaded_brief(s3_head_t *head)
     {
         w->bucket = *slot;
         w->bucket->refs++;
+        w->bucket->changes = w->changes;
 
         s3_object_release(head->object);
         w->next(w, S3_OK);
@@ -359,6 +361,7 @@ s3_bucket_load_full(s3_head_t *head)
         return;
     }
 
+    w->bucket->changes = w->changes;
     s3_bucket_cache(w->op->buckets, w->bucket);
     w->next(w, S3_OK);
 }
@@ -367,9 +370,26 @@ s3_bucket_load_full(s3_head_t *head)
 void
 s3_bucket_load(s3_bucket_work_t *w, void (*next)(s3_bucket_work_t *w, int rc))
 {
+    const uint64_t *changes = w->op->buckets->store->conf.bucket_changes;
+    s3_bucket_t *known;
+
     s3_bucket_release(w->bucket);
     w->bucket = NULL;
     w->next = next;
+
+    if (changes) {
+        w->changes = __atomic_load_n(changes, __ATOMIC_ACQUIRE);
+        known = *s3_bucket_slot(w->op->buckets, w->op->name);
+
+        if (known && known->changes == w->changes
+            && s3_str_eq(known->name, w->op->name))
+        {
+            w->bucket = known;
+            known->refs++;
+            next(w, S3_OK);
+            return;
+        }
+    }
 
     memset(&w->head, 0, sizeof(s3_head_t));
     w->head.store = w->op->buckets->store;

@@ -37,7 +37,7 @@ typedef struct {
 } s3_bucket_tag_t;
 
 
-/* Immutable and counted; strings belong to it. */
+/* Counted; immutable but for `changes`.  Strings belong to it. */
 
 typedef struct {
     unsigned refs;
@@ -50,6 +50,8 @@ typedef struct {
     s3_bucket_tag_t *tags;
     unsigned n_tags;
     s3_version_t version; /* of the record */
+    uint64_t changes;     /* it still was the newest when conf.bucket_changes
+                           * had this value */
 } s3_bucket_t;
 
 void s3_bucket_release(s3_bucket_t *bucket);

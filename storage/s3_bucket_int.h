@@ -31,6 +31,7 @@ struct s3_bucket_work_s {
     s3_shut_t shut;
 
     s3_bucket_t *bucket; /* as loaded; what the client gets at the end */
+    uint64_t changes;    /* counted before it was read */
     char *meta;
     unsigned found : 1;
 

@@ -79,6 +79,7 @@ s3_round_count(s3_round_t *round, s3_mark_t *mark)
 
     if (mark->req.rc != S3_OK) {
         round->tally.failed |= bit;
+        round->tally.no |= s3_break(SILENCE_IS_NO) ? bit : 0;
         return;
     }
 
@@ -357,6 +358,8 @@ s3_notes_start(s3_store_t *store, uint32_t targets, uint32_t on,
     /* one more than can be lost; drives that miss it themselves are no place
      * for the note as long as there are others */
 
+    s3_pending_noted(store, targets);
+
     count = s3_store_parity(store, 0) + 1;
     to =
         s3_place_first(&store->place, s3_place_slot(&store->place, bucket, key),
@@ -593,6 +596,7 @@ s3_ballot_count(s3_ballot_t *ballot, s3_vote_t *vote)
 
     if (vote->req.rc != S3_OK) {
         t->failed |= bit;
+        t->no |= s3_break(SILENCE_IS_NO) ? bit : 0;
         return;
     }
 

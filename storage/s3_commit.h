@@ -283,17 +283,21 @@ typedef struct {
     unsigned good : 1;
 } s3_gather_item_t;
 
+#define S3_GATHER_META 0   /* a record; its data may be anything */
+#define S3_GATHER_RECORD 1 /* a record with its data */
+#define S3_GATHER_DATA 2   /* all of the data that lies in records, as one */
+
 struct s3_gather_s {
     s3_store_t *store;
     uint64_t bucket;
     s3_str_t key;
     s3_entry_t entry;
-    unsigned want_data : 1;
+    unsigned what; /* S3_GATHER_... */
 
     int rc; /* S3_OK; S3_ENOENT: gone everywhere; S3_EUNAVAIL, S3_ECORRUPT */
     s3_record_t *record; /* of any drive, data as that drive has it */
     unsigned source;     /* that drive */
-    s3_buf_t *data;      /* whole, where wanted and in records */
+    s3_buf_t *data;      /* S3_GATHER_DATA */
     uint32_t bad;        /* should have had it and did not */
 
     void (*done)(s3_gather_t *gather);
@@ -317,7 +321,7 @@ struct s3_gather_s {
 int
 s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
                 const s3_entry_t *entry, uint32_t held, s3_newest_t *newest,
-                int want_data, void (*done)(s3_gather_t *gather), void *ctx);
+                unsigned what, void (*done)(s3_gather_t *gather), void *ctx);
 
 /* The record's memory, the caller's to free(); once, inside of done(). */
 void *s3_gather_take(s3_gather_t *gather);
@@ -393,6 +397,7 @@ struct s3_stripe_s {
     uint32_t exclude;
     uint32_t asked;
     uint32_t pending;
+    unsigned cached : 1; /* caller's, before read: the page cache will do */
     unsigned corrupt : 1;
     unsigned starting : 1;
     unsigned finished : 1;
@@ -429,8 +434,12 @@ uint64_t s3_ref_stripes(const s3_store_t *store, const s3_ref_t *ref);
 
 /*
  * Rebuilds the shard of one drive under the same data id.  With `check` it is
- * first read through, and left alone where every unit holds.
+ * first read through, and left alone where every unit holds; SCRUB: what does
+ * not was not known to be missing.
  */
+
+#define S3_REBUILD_CHECK 1
+#define S3_REBUILD_SCRUB 2
 
 typedef struct s3_rebuild_s s3_rebuild_t;
 

@@ -60,7 +60,7 @@ s3_gather_holds(s3_gather_t *g, unsigned drive)
         return 0;
     }
 
-    if (!g->want_data) {
+    if (g->what == S3_GATHER_META) {
         return 1;
     }
 
@@ -94,7 +94,7 @@ s3_gather_join(s3_gather_t *g)
     uint32_t present, want, in_place;
     s3_buf_t *data;
 
-    if (!g->want_data
+    if (g->what != S3_GATHER_DATA
         || (g->entry.layout != S3_LAYOUT_COPIES
             && g->entry.layout != S3_LAYOUT_INLINE))
     {
@@ -265,7 +265,7 @@ s3_gather_go(s3_gather_t *g)
 
     enough = 1;
 
-    if (g->want_data && g->entry.layout == S3_LAYOUT_INLINE) {
+    if (g->what == S3_GATHER_DATA && g->entry.layout == S3_LAYOUT_INLINE) {
         enough = g->entry.need;
     }
 
@@ -310,7 +310,7 @@ s3_gather_candidates(s3_gather_t *g, uint32_t held)
     uint32_t reach, mask;
 
     slot = s3_place_slot(&g->store->place, g->bucket, g->key);
-    data = g->want_data
+    data = g->what != S3_GATHER_META
            && (g->entry.layout == S3_LAYOUT_COPIES
                || g->entry.layout == S3_LAYOUT_INLINE);
     reach = s3_store_reachable(g->store);
@@ -345,7 +345,7 @@ s3_gather_candidates(s3_gather_t *g, uint32_t held)
 int
 s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
                 const s3_entry_t *entry, uint32_t held, s3_newest_t *newest,
-                int want_data, void (*done)(s3_gather_t *gather), void *ctx)
+                unsigned what, void (*done)(s3_gather_t *gather), void *ctx)
 {
     unsigned d;
     uint8_t *copy;
@@ -356,7 +356,7 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
         && (entry->need == 0 || entry->size > S3_INLINE_MAX
             || s3_count(entry->holders & store->all) < entry->need))
     {
-        want_data = 0;
+        what = S3_GATHER_META;
     }
 
     g = malloc(sizeof(s3_gather_t) + store->n * sizeof(s3_gather_item_t));
@@ -379,7 +379,7 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
     g->bucket = bucket;
     g->key = s3_str(copy, key.len);
     g->entry = *entry;
-    g->want_data = want_data != 0;
+    g->what = what;
     g->done = done;
     g->ctx = ctx;
     g->refs = 2;
@@ -401,7 +401,7 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
 
     g->needed = 1;
 
-    if (g->want_data && entry->layout == S3_LAYOUT_INLINE) {
+    if (what == S3_GATHER_DATA && entry->layout == S3_LAYOUT_INLINE) {
         g->needed = entry->need;
     }
 

@@ -145,6 +145,28 @@ s3_put_noted(s3_notes_t *notes)
 }
 
 
+/* Drives without a shard of something that was written before, and without
+ * them: parts, whose own notes go with them. */
+
+static uint32_t
+s3_put_bare(s3_put_op_t *op)
+{
+    size_t i;
+    uint32_t bare;
+    s3_ref_t ref;
+
+    bare = 0;
+
+    for (i = 0; i + S3_REF_SIZE <= op->refs_bytes.len; i += S3_REF_SIZE) {
+        if (s3_ref_decode(op->refs_bytes.data + i, &ref) == S3_OK && ref.size) {
+            bare |= op->store->all & ~ref.mask;
+        }
+    }
+
+    return bare;
+}
+
+
 static void
 s3_put_committed(s3_put_op_t *op)
 {
@@ -152,12 +174,15 @@ s3_put_committed(s3_put_op_t *op)
     s3_entry_t *e;
 
     e = &op->payload->record.entry;
-    lack = op->store->all & ~op->tally.yes;
+    lack = s3_break(NO_NOTES) ? 0 : op->store->all & ~op->tally.yes;
 
     /* a voter whose shard was lost on the way has a record and no data */
 
     if (op->layout == S3_LAYOUT_BLOBS && op->put->writer) {
         lack |= op->ref.mask & ~op->result.alive;
+
+    } else if (op->layout == S3_LAYOUT_BLOBS) {
+        lack |= s3_put_bare(op);
     }
 
     if (lack
@@ -332,12 +357,16 @@ s3_put_judge(s3_put_op_t *op)
     op->full |= op->tally.full != 0;
     op->stale |= op->tally.stale != 0;
 
-    if (s3_committed(op->store, e, op->tally.yes)) {
+    if (s3_committed(op->store, e, op->tally.yes)
+        || (s3_break(ACK_AT_W) && s3_count(op->tally.yes) >= op->store->w))
+    {
         s3_put_committed(op);
         return;
     }
 
-    if (!s3_possible(op->store, e, op->tally.no)) {
+    if (!s3_possible(op->store, e, op->tally.no)
+        || (s3_break(RETRY) && op->tally.no))
+    {
         s3_put_dead(op);
         return;
     }
@@ -749,7 +778,8 @@ s3_store_put(s3_put_t *put)
     if (rc == S3_AGAIN) {
         rc = s3_gather_start(op->store, put->bucket, put->key,
                              &put->object->entry, put->object->entry.voters,
-                             NULL, 1, s3_put_gathered, op);
+                             NULL, S3_GATHER_DATA, s3_put_gathered,
+                             op);
         if (rc == S3_OK) {
             return;
         }

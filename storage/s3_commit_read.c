@@ -435,12 +435,12 @@ s3_newest_judge(s3_newest_t *nw, s3_newest_look_t *look)
         return 0;
     }
 
-    if (look->confirmed) {
+    if (look->confirmed || s3_break(READ_RAW)) {
         s3_newest_return(nw, look);
         return 0;
     }
 
-    if (look->dead) {
+    if (look->dead || s3_break(SKIP_UNCONFIRMED)) {
         return 1;
     }
 
@@ -460,6 +460,10 @@ s3_newest_judge(s3_newest_t *nw, s3_newest_look_t *look)
 
     if (nw->pending && !nw->final) {
         return 0; /* the timer, or an answer */
+    }
+
+    if (s3_break(SKIP_UNKNOWN)) {
+        return 1;
     }
 
     if (nw->passive) {

@@ -19,6 +19,7 @@ struct s3_rebuild_s {
     unsigned rank;
     uint64_t stripes;
     uint64_t block;
+    unsigned scrub : 1;
     int rc;
 
     void (*done)(void *ctx, int rc);
@@ -54,6 +55,10 @@ static void
 s3_rebuild_finished(s3_req_t *req)
 {
     s3_rebuild_t *rb = req->ctx;
+
+    if (rb->scrub && rb->rc == S3_OK && req->rc == S3_OK) {
+        s3_drive_count(rb->store->conf.drives[rb->drive], repaired);
+    }
 
     s3_rebuild_end(rb, rb->rc != S3_OK ? rb->rc : req->rc);
 }
@@ -199,7 +204,13 @@ s3_rebuild_checked(s3_req_t *req)
         if (rc != S3_ENOENT) {
             rb->store->loop->log(rb->store->loop, S3_LOG_WARN,
                                  "drive %u: a blob is damaged (%s), made anew",
-                                 rb->drive, s3_strerror(rc));
+                                 rb->drive + 1, s3_strerror(rc));
+        }
+
+        /* others come here because it is known to be missing */
+
+        if (rb->scrub) {
+            s3_store_damaged(rb->store, s3_bit(rb->drive));
         }
 
         rb->store->stats.rebuilt++;
@@ -273,6 +284,7 @@ s3_rebuild_start(s3_store_t *store, const s3_ref_t *ref, unsigned drive,
     rb->drive = drive;
     rb->rank = (unsigned) rank;
     rb->stripes = stripes;
+    rb->scrub = check == S3_REBUILD_SCRUB;
     rb->done = done;
     rb->ctx = ctx;
     memcpy(rb->blob.id, ref->id, 16);

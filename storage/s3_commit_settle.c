@@ -266,11 +266,39 @@ s3_settle_complete(s3_settle_t *st)
     }
 
     if (s3_gather_start(st->store, st->bucket, st->key, &st->entry,
-                        st->tally.yes, NULL, 1, s3_settle_gathered, st)
+                        st->tally.yes, NULL, S3_GATHER_DATA,
+                        s3_settle_gathered, st)
         != S3_OK)
     {
         s3_settle_judge(st);
     }
+}
+
+
+/*
+ * In doubt for good: all voters have answered but drives that were replaced by
+ * empty ones, and what these had said would decide.  It may have been
+ * acknowledged, so that it is taken for committed; what is wrong with that is
+ * that it may also have been reported as failed, by one who counted a NO of
+ * the drive that is gone and did not come to tell the others.
+ */
+
+static int
+s3_settle_lost(s3_settle_t *st)
+{
+    uint32_t lost, answered;
+    s3_tally_t *t;
+    s3_store_t *store;
+
+    store = st->store;
+    t = &st->tally;
+    lost = s3_store_reachable(store) & ~s3_store_counted(store);
+    lost &= st->entry.voters & ~t->no;
+    answered = t->yes | t->no | t->not_held;
+
+    return lost && st->known && !(st->entry.voters & ~(answered | lost))
+           && s3_committed(store, &st->entry, t->yes | lost)
+           && s3_readable(&st->entry, t->yes);
 }
 
 
@@ -286,12 +314,15 @@ s3_settle_judge(s3_settle_t *st)
     t = &st->tally;
     e = &st->entry;
 
-    if (st->confirmed || (st->known && s3_committed(store, e, t->yes))) {
+    if (st->confirmed || (st->known && s3_committed(store, e, t->yes))
+        || (s3_break(COMPLETE_AT_W) && s3_count(t->yes) >= store->w))
+    {
         s3_settle_finish(st, S3_OK);
         return;
     }
 
-    if (!s3_possible(store, e, t->no)) {
+    if (!s3_possible(store, e, t->no | (s3_break(WEAK_KILL) ? t->not_held : 0)))
+    {
         s3_settle_finish(st, S3_ENOENT);
         return;
     }
@@ -311,6 +342,11 @@ s3_settle_judge(s3_settle_t *st)
             s3_settle_complete(st);
             return;
         }
+    }
+
+    if (s3_settle_lost(st)) {
+        s3_settle_finish(st, S3_OK);
+        return;
     }
 
     if (s3_possible(store, e, t->no | t->not_held)) {

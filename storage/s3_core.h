@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "storage/s3_break.h"
+
 #pragma GCC visibility push(hidden)
 
 
@@ -105,6 +107,7 @@ typedef struct {
 } s3_version_t;
 
 #define s3_version_none ((s3_version_t){0, 0, 0})
+#define s3_version_last ((s3_version_t){UINT64_MAX, UINT64_MAX, UINT32_MAX})
 
 static inline int
 s3_version_cmp(const s3_version_t *a, const s3_version_t *b)

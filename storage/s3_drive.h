@@ -147,6 +147,9 @@ typedef struct {
     s3_item_t *items; /* valid until s3_scan_release() */
     unsigned n;
     unsigned end : 1; /* nothing with this prefix after the last item */
+    /* with end, where prefix is empty: the next bucket id that has entries
+     * here, 0 for none */
+    uint64_t following;
     s3_version_t floor;
     void *mem; /* the drive's */
 } s3_scan_t;
@@ -186,12 +189,13 @@ typedef struct {
 
 typedef struct {
     s3_req_t req;
-    s3_blob_t *blob; /* write */
-    uint8_t id[16];  /* read */
-    uint32_t block;  /* unit number */
-    void *buf;       /* S3_SECTOR aligned; a whole unit with its header */
-    size_t len;      /* write: bytes of the unit, padded; read: room */
-    size_t done_len; /* read: bytes that came */
+    s3_blob_t *blob;     /* write */
+    uint8_t id[16];      /* read */
+    uint32_t block;      /* unit number */
+    void *buf;           /* S3_SECTOR aligned; a whole unit with its header */
+    size_t len;          /* write: bytes of the unit, padded; read: room */
+    size_t done_len;     /* read: bytes that came */
+    unsigned cached : 1; /* read: the page cache will do; else from the disk */
 } s3_unit_t;
 
 
@@ -264,12 +268,50 @@ typedef struct {
 } s3_drive_ops_t;
 
 
+/*
+ * What is known of a drive by those who use it, in memory that all processes
+ * share: to be looked at, nothing depends on it.  All atomic.
+ *
+ * Pending repairs are noted - worked.  `noted` goes up by one with every note
+ * and starts at 1, for as long as nobody has counted what a drive has missed
+ * before; `worked` is the healer's alone.
+ */
+
+typedef struct {
+    uint64_t noted;
+    uint64_t worked;
+    uint64_t objects;  /* live ones that it has records of, when last counted */
+    uint64_t repaired; /* keys brought to it, shards made anew on it */
+    uint64_t corrupt;  /* damage found on it: records, shards, files */
+    uint64_t scrub_done; /* of the present or last pass; weights */
+    uint64_t scrub_total;
+    uint64_t refill_done;  /* keys looked at */
+    uint64_t refill_total; /* an estimate, 0: unknown */
+} s3_drive_stats_t;
+
+
+#define s3_drive_count(d, what)                                         \
+    do {                                                                \
+        if ((d)->stats) {                                               \
+            __atomic_fetch_add(&(d)->stats->what, 1, __ATOMIC_RELAXED); \
+        }                                                               \
+    } while (0)
+
+#define s3_drive_show(d, what, n)                                     \
+    do {                                                              \
+        if ((d)->stats) {                                             \
+            __atomic_store_n(&(d)->stats->what, n, __ATOMIC_RELAXED); \
+        }                                                             \
+    } while (0)
+
+
 struct s3_drive_s {
     const s3_drive_ops_t *ops;
     void *impl;
-    unsigned index;         /* position in the store, 0.. */
-    s3_drive_state_t state; /* reads go on unless MISSING or HUNG */
-    unsigned refilling : 1; /* REFILLING, or would be, were it not FULL, ... */
+    s3_drive_stats_t *stats; /* NULL: nobody counts */
+    unsigned index;          /* position in the store, 0.. */
+    s3_drive_state_t state;  /* reads go on unless MISSING or HUNG */
+    unsigned refilling : 1;  /* REFILLING, or would be, were it not FULL, ... */
     uint64_t errors;
 };
 

@@ -27,6 +27,7 @@ s3_object_release(s3_object_t *object)
         return;
     }
 
+    s3_buf_release(object->data);
     free(object->buf);
     free(object);
 }
@@ -61,6 +62,7 @@ s3_head_gathered(s3_gather_t *g)
     s3_head_op_t *op = g->ctx;
 
     if (g->bad) {
+        s3_store_damaged(g->store, g->bad);
         (void) s3_notes_start(g->store, g->bad, g->store->all & ~g->bad,
                               g->bucket, g->key, &g->entry.version, NULL, NULL);
     }
@@ -81,6 +83,7 @@ s3_head_gathered(s3_gather_t *g)
     op->object->record = *g->record;
     op->object->buf = s3_gather_take(g);
     op->object->entry = entry;
+    op->object->data = g->data ? s3_buf_ref(g->data) : NULL;
 
     if (entry.layout != S3_LAYOUT_COPIES) {
         op->object->record.data = s3_null_str;
@@ -93,6 +96,7 @@ s3_head_gathered(s3_gather_t *g)
 static void
 s3_head_found(s3_newest_t *nw)
 {
+    unsigned what;
     s3_head_op_t *op = nw->ctx;
 
     op->head->newest = nw->rc == S3_OK ? nw->entry.version : s3_version_none;
@@ -117,9 +121,17 @@ s3_head_found(s3_newest_t *nw)
         return;
     }
 
+    what = S3_GATHER_META;
+
+    if (nw->entry.layout == S3_LAYOUT_COPIES) {
+        what = S3_GATHER_RECORD;
+
+    } else if (nw->entry.layout == S3_LAYOUT_INLINE && op->head->data) {
+        what = S3_GATHER_DATA;
+    }
+
     if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry, nw->held,
-                        nw, nw->entry.layout == S3_LAYOUT_COPIES,
-                        s3_head_gathered, op)
+                        nw, what, s3_head_gathered, op)
         != S3_OK)
     {
         s3_head_finish(op, S3_ENOMEM);

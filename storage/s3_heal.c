@@ -45,7 +45,12 @@ struct s3_heal_s {
     unsigned passing : 1;
     unsigned scanning : 1;
     unsigned walking : 1;
+    unsigned counting : 1;
+    unsigned due : 1; /* a pass, once it is counted */
+    s3_pending_count_t *count;
     s3_timer_t timer;
+    s3_pending_t pending;
+    uint32_t unread; /* drives of which not all notes were read */
 
     unsigned drive; /* whose notes are being read */
     uint8_t target; /* and of what drive they are: the keys' first byte */
@@ -99,18 +104,118 @@ s3_heal_job_end(s3_heal_t *heal)
 
 
 static void
+s3_heal_done(s3_heal_t *heal, unsigned target)
+{
+    s3_store_t *store;
+
+    store = heal->pending.store;
+    store->stats.repaired++;
+    s3_drive_count(store->conf.drives[target], repaired);
+    s3_pending_worked(store, target);
+}
+
+
+static void
+s3_heal_failed(s3_heal_t *heal, unsigned target)
+{
+    heal->pending.store->stats.failed++;
+    heal->failed++;
+    s3_pending_add(&heal->pending, target);
+}
+
+
+/* A part's blobs may be an object's by now, whose record says nothing of what
+ * the part's note is about: the object is repaired, too. */
+
+typedef struct {
+    s3_heal_t *heal;
+    unsigned target;
+    uint64_t bucket;
+    s3_version_t version;
+    size_t key_len;
+    uint8_t key[];
+} s3_heal_part_t;
+
+
+static void
+s3_heal_whole_repaired(s3_repair_t *rep)
+{
+    s3_heal_part_t *part = rep->ctx;
+    s3_heal_t *heal = part->heal;
+
+    if (rep->rc == S3_OK) {
+        s3_heal_done(heal, part->target);
+        s3_unnote(rep->store, part->target, rep->store->all, part->bucket,
+                  s3_str(part->key, part->key_len), &part->version);
+
+    } else {
+        s3_heal_failed(heal, part->target);
+    }
+
+    free(part);
+    s3_heal_job_end(heal);
+}
+
+
+/* 1: has been begun. */
+
+static int
+s3_heal_whole(s3_repair_t *rep)
+{
+    int rc;
+    size_t len;
+    s3_heal_part_t *part;
+
+    part = malloc(sizeof(*part) + rep->key.len);
+    if (part == NULL) {
+        return 0;
+    }
+
+    part->heal = rep->ctx;
+    part->target = rep->target;
+    part->bucket = rep->bucket;
+    part->version = rep->version;
+    part->key_len = rep->key.len;
+    memcpy(part->key, rep->key.data, rep->key.len);
+
+    for (len = 0; len < part->key_len && part->key[len]; len++) {
+        /* void */
+    }
+
+    rc = s3_repair_start(rep->store, rep->target,
+                         rep->bucket - S3_SPACE_PARTS + S3_SPACE_OBJECTS,
+                         s3_str(part->key, len), &s3_version_none, 1,
+                         s3_heal_whole_repaired, part);
+    if (rc != S3_OK) {
+        free(part);
+    }
+
+    return rc == S3_OK;
+}
+
+
+static void
 s3_heal_repaired(s3_repair_t *rep)
 {
     s3_heal_t *heal = rep->ctx;
 
+    if (rep->rc == S3_OK && rep->bucket >= S3_BUCKET_FIRST
+        && (rep->bucket & 3) == S3_SPACE_PARTS)
+    {
+        if (s3_heal_whole(rep)) {
+            return;
+        }
+
+        rep->rc = S3_ENOMEM;
+    }
+
     if (rep->rc == S3_OK) {
-        rep->store->stats.repaired++;
+        s3_heal_done(heal, rep->target);
         s3_unnote(rep->store, rep->target, rep->store->all, rep->bucket,
                   rep->key, &rep->version);
 
     } else {
-        rep->store->stats.failed++;
-        heal->failed++;
+        s3_heal_failed(heal, rep->target);
     }
 
     s3_heal_job_end(heal);
@@ -201,6 +306,7 @@ s3_heal_note(s3_heal_t *heal, const s3_item_t *item)
         != S3_OK)
     {
         heal->failed++;
+        s3_pending_add(&heal->pending, target);
         heal->jobs--;
         heal->refs--;
         return 0;
@@ -224,9 +330,11 @@ s3_heal_scanned(s3_req_t *req)
 
     } else {
         s3_scan_release(scan);
+        heal->unread = UINT32_MAX;
         heal->drive++;
         heal->target = 0;
         heal->from_len = 0;
+        s3_pending_next_holder(&heal->pending);
     }
 
     s3_heal_go(heal);
@@ -275,8 +383,10 @@ s3_heal_scan(s3_heal_t *heal)
         {
             heal->drive++;
             heal->target = 0;
+            s3_pending_next_holder(&heal->pending);
 
         } else {
+            heal->unread |= s3_bit(heal->target);
             heal->target++;
         }
 
@@ -311,6 +421,7 @@ s3_heal_pass_over(s3_heal_t *heal)
 {
     heal->passing = 0;
     heal->rest = S3_HEAL_REST;
+    s3_pending_end(&heal->pending, ~heal->unread);
 
     if (heal->failed == 0) {
         heal->delay = S3_HEAL_REST;
@@ -405,27 +516,70 @@ s3_heal_refill(s3_heal_t *heal)
 
 
 static void
+s3_heal_pass_begin(s3_heal_t *heal)
+{
+    heal->due = 0;
+    heal->rest = 0;
+    heal->unread = 0;
+    heal->passing = 1;
+    heal->failed = 0;
+    heal->drive = 0;
+    heal->target = 0;
+    heal->from_len = 0;
+    s3_pending_begin(&heal->pending, heal->store);
+}
+
+
+static void
+s3_heal_counted(void *ctx)
+{
+    s3_heal_t *heal = ctx;
+
+    heal->counting = 0;
+    heal->count = NULL;
+
+    if (heal->due && heal->on && heal->store) {
+        s3_heal_pass_begin(heal);
+        s3_heal_go(heal);
+    }
+
+    s3_heal_release(heal);
+}
+
+
+/* What nobody has counted yet passes for something pending. */
+
+static void
+s3_heal_count(s3_heal_t *heal)
+{
+    heal->counting = 1;
+    heal->refs++;
+    heal->count = s3_pending_count(heal->store, s3_heal_counted, heal);
+}
+
+
+static void
 s3_heal_pass(s3_heal_t *heal)
 {
     uint32_t up;
 
     up = s3_store_voters(heal->store, 0);
 
-    if (heal->passing || (heal->rest && heal->rest-- && up == heal->up)) {
+    if (heal->passing || heal->counting
+        || (heal->rest && heal->rest-- && up == heal->up))
+    {
         return;
     }
 
-    if (up != heal->up) {
-        heal->delay = S3_HEAL_REST;
+    if (up == heal->up) {
+        s3_heal_pass_begin(heal);
+        return;
     }
 
     heal->up = up;
-    heal->rest = 0;
-    heal->passing = 1;
-    heal->failed = 0;
-    heal->drive = 0;
-    heal->target = 0;
-    heal->from_len = 0;
+    heal->delay = S3_HEAL_REST;
+    heal->due = 1;
+    s3_heal_count(heal);
 }
 
 
@@ -524,6 +678,10 @@ s3_heal_stop(s3_heal_t *heal)
         s3_scrub_stop(heal->scrub);
         heal->scrub = NULL;
     }
+
+    if (heal->count) {
+        s3_pending_stop(heal->count);
+    }
 }
 
 
@@ -552,6 +710,7 @@ s3_store_heal(s3_store_t *store, int on)
         }
 
         heal->store = store;
+        s3_pending_begin(&heal->pending, store);
         heal->refs = 1;
         heal->delay = S3_HEAL_REST;
         heal->timer.handler = s3_heal_tick;
@@ -561,6 +720,10 @@ s3_store_heal(s3_store_t *store, int on)
     }
 
     heal->on = on != 0;
+
+    if (on && !heal->counting && !heal->passing) {
+        s3_heal_count(heal);
+    }
 
     if (on && !heal->timer.set) {
         store->loop->set_timer(store->loop, &heal->timer, S3_HEAL_TICK);

@@ -2,6 +2,7 @@
  * What the healer's files share.
  *
  *   s3_heal.c     the service: works off notes, settles, starts the others
+ *   s3_pending.c  how much is left to do, for those who look
  *   s3_repair.c   one key for one drive: blobs rebuilt, record pushed
  *   s3_recode.c   one object written again, over all drives that are up
  *   s3_walk.c     all keys that one drive has, in an order that loses none
@@ -33,6 +34,7 @@ typedef struct s3_repair_s s3_repair_t;
 typedef struct s3_recode_s s3_recode_t;
 typedef struct s3_walk_s s3_walk_t;
 typedef struct s3_refill_s s3_refill_t;
+typedef struct s3_pending_count_s s3_pending_count_t;
 typedef struct s3_scrub_s s3_scrub_t;
 
 
@@ -80,8 +82,9 @@ int s3_recode_start(s3_store_t *store, s3_object_t *object,
 
 
 /*
- * Keys of one drive: the list of buckets; then of every bucket parts, uploads,
- * objects.  References move from parts to objects, so none is missed.
+ * All keys of one drive: the list of buckets; then parts, uploads, objects of
+ * every bucket that it has keys of, be it in its list or not.  References move
+ * from parts to objects, so none is missed.
  */
 
 s3_walk_t *s3_walk_create(s3_store_t *store, unsigned drive,
@@ -91,6 +94,40 @@ void s3_walk_destroy(s3_walk_t *walk);
 /* S3_OK: *item is valid until the next call; S3_AGAIN: ready() will be called;
  * S3_DONE; or the drive's error, final. */
 int s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item);
+
+
+/*
+ * How many keys each drive lacks: what is noted about it on the drive that has
+ * most notes.  Several drives have the same note, so that number is not exact
+ * where they differ, but it is 0 only where nothing is noted.
+ *
+ *   begin ──► add(target) for each note ──► next_holder ──► ... ──► end
+ *
+ * What is noted meanwhile counts in addition (s3_drive_stats_t).
+ */
+
+typedef struct {
+    s3_store_t *store;
+    uint64_t noted[S3_MAX_DRIVES]; /* at the beginning */
+    uint64_t most[S3_MAX_DRIVES];
+    uint64_t here[S3_MAX_DRIVES]; /* on the present holder */
+} s3_pending_t;
+
+void s3_pending_begin(s3_pending_t *p, s3_store_t *store);
+void s3_pending_add(s3_pending_t *p, unsigned target);
+void s3_pending_next_holder(s3_pending_t *p);
+
+/* Becomes what is known of these drives. */
+void s3_pending_end(s3_pending_t *p, uint32_t targets);
+
+/* One note less.  The last one waits for the end of the pass. */
+void s3_pending_worked(s3_store_t *store, unsigned target);
+
+/* Reads all notes on all drives, and ends with what there is.  done(ctx) once;
+ * NULL where that was before this returned. */
+s3_pending_count_t *
+s3_pending_count(s3_store_t *store, void (*done)(void *ctx), void *ctx);
+void s3_pending_stop(s3_pending_count_t *c); /* done() soon, or now */
 
 
 /* Refill of one drive; ends with store->conf.refilled(). */

@@ -204,6 +204,10 @@ s3_index_open(s3_index_t *ix, s3_zone_t *zone, unsigned drive, unsigned slot,
         }
     }
 
+    if (rc == S3_OK) {
+        ix->cache = s3_cache_create();
+    }
+
     return rc;
 }
 
@@ -228,6 +232,9 @@ s3_index_close(s3_index_t *ix)
         s3_tabset_free(ix->next);
         ix->next = NULL;
     }
+
+    s3_cache_destroy(ix->cache);
+    ix->cache = NULL;
 }
 
 
@@ -249,7 +256,7 @@ s3_index_opened(s3_task_t *task)
         /* the old set goes on to be right; the next tick tries again */
         s3_zone_count(&d->errors);
         ix->loop->log(ix->loop, S3_LOG_ERR, "drive %u: opening a table: %s",
-                      ix->drive, s3_strerror(rc));
+                      ix->drive + 1, s3_strerror(rc));
     }
 }
 
@@ -422,6 +429,7 @@ s3_find_start(s3_find_t *find, s3_index_t *ix, uint64_t bucket, s3_str_t key)
     find->set = s3_tabset_hold(ix);
     find->at = 0;
     memset(&find->block, 0, sizeof(find->block));
+    find->block.cache = ix->cache;
     find->entries = find->fixed;
     find->n = 0;
     find->room = sizeof(find->fixed) / sizeof(find->fixed[0]);

@@ -51,6 +51,7 @@ struct s3_index_s {
     unsigned drive;
     unsigned slot;
 
+    s3_cache_t *cache; /* or NULL where memory was short */
     s3_tabset_t *current;
     s3_tabset_t *old; /* still used by somebody */
 
@@ -149,6 +150,15 @@ void s3_view_done(s3_view_t *v);
 int
 s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
              uint64_t generation, uint64_t bucket, s3_str_t key);
+
+/*
+ * The same, without what a key that is overwritten over and over has left in
+ * the memtables: all that is not older than *down_to is there, the confirmed
+ * record below that, and the two newest confirmed ones.
+ */
+int s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
+                    const s3_find_t *find, uint64_t generation, uint64_t bucket,
+                    s3_str_t key, const s3_version_t *down_to);
 
 /* Adds what is durable; the newest addition first.  NULL: S3_ENOMEM. */
 s3_item_state_t *s3_view_durable(s3_view_t *v, const s3_entry_t *e);

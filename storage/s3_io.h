@@ -169,6 +169,8 @@ struct s3_loop_s {
     uint64_t (*wall_us)(s3_loop_t *loop); /* may jump */
     uint64_t (*mono_ms)(s3_loop_t *loop);
     void (*random)(s3_loop_t *loop, void *buf, size_t len);
+    /* what is about a drive begins with "drive N: ", N from 1: the loop may put
+     * the drive's path there */
     void (*log)(s3_loop_t *loop, int level, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 

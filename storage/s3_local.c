@@ -30,7 +30,7 @@ s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
 
     l->drive.state = state;
 
-    l->loop->log(l->loop, S3_LOG_ERR, "drive %u: %s: %s", l->index, why,
+    l->loop->log(l->loop, S3_LOG_ERR, "drive %u: %s: %s", l->index + 1, why,
                  s3_strerror(rc));
 }
 
@@ -183,6 +183,7 @@ s3_local_create(const s3_local_conf_t *conf, s3_local_t **out)
     l->loop = conf->loop;
     l->zone = conf->zone;
     l->zd = &conf->zone->drives[conf->drive];
+    l->drive.stats = &l->zd->stats;
     l->index = conf->drive;
     l->slot = conf->slot;
     l->incarnation = conf->zone->procs[conf->slot].incarnation;
@@ -309,7 +310,7 @@ s3_local_open_done(s3_task_t *task)
 
     if (rc != S3_OK) {
         l->loop->log(l->loop, S3_LOG_ERR, "drive %u: cannot be opened: %s",
-                     l->index, s3_strerror(rc));
+                     l->index + 1, s3_strerror(rc));
         s3_local_stop(l, 0);
         __atomic_store_n(&l->zone->procs[l->slot].seen[l->index], UINT64_MAX,
                          __ATOMIC_RELEASE);
@@ -356,6 +357,9 @@ s3_local_arrive(s3_local_t *l, s3_fs_t *fs, void (*done)(void *ctx, int rc),
 static void
 s3_local_reopen(s3_local_t *l)
 {
+    /* nobody goes on with a merge until it is open again */
+    s3_maintain_quiesce(l->maintain);
+
     if (s3_local_busy(l)) {
         return; /* the next tick */
     }
@@ -369,6 +373,13 @@ s3_drive_t *
 s3_local_drive(s3_local_t *l)
 {
     return &l->drive;
+}
+
+
+void
+s3_local_later(s3_local_t *l, s3_fs_t *fs)
+{
+    l->fs = fs;
 }
 
 
@@ -411,8 +422,8 @@ s3_local_tick(s3_local_t *l)
     s3_local_look(l);
 
     if (l->log == NULL) {
-        /* it was open here once, and could not be opened again */
-        if (l->arrival && l->drive.state != S3_DRIVE_MISSING && !l->quiet
+        /* it could not be opened, be it again */
+        if (l->fs && l->drive.state != S3_DRIVE_MISSING && !l->quiet
             && ++l->missed % S3_LOCAL_RETRY_TICKS == 0)
         {
             s3_local_arrive(l, l->fs, NULL, NULL);
@@ -429,6 +440,10 @@ s3_local_tick(s3_local_t *l)
     s3_local_forget_freed(l);
     s3_index_refresh(&l->ix);
     s3_maintain_tick(l->maintain);
+
+    if (l->unsure && s3_local_may_write(l, 1) == S3_OK) {
+        s3_local_confirm_again(l);
+    }
 
     if (l->waiting && !l->poll.set) {
         s3_local_wake(l);

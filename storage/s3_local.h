@@ -63,6 +63,10 @@ typedef struct {
  * without fs, becomes one that answers S3_EUNAVAIL. */
 int s3_local_create(const s3_local_conf_t *conf, s3_local_t **local);
 
+/* One that was made without fs, for it could not be opened: that is tried again
+ * now and then, unless it is MISSING. */
+void s3_local_later(s3_local_t *l, s3_fs_t *fs);
+
 /* Idle; or `died`, in tests: what a killed process has in memory goes, and the
  * zone is not touched. */
 void s3_local_destroy(s3_local_t *l, int died);

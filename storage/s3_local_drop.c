@@ -84,20 +84,19 @@ s3_confirm_pop(s3_local_t *l)
 
 void
 s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                       const s3_version_t *v, int keep)
+                       const s3_version_t *v, uint8_t flags)
 {
     s3_confirm_t *c;
 
-    if (l->n_confirms >= S3_CONFIRM_MAX) {
-        return; /* may be lost at any time without harm */
-    }
-
-    c = s3_confirm_create(l, bucket, key, v);
+    c = l->n_confirms < S3_CONFIRM_MAX ? s3_confirm_create(l, bucket, key, v)
+                                       : NULL;
     if (c == NULL) {
+        l->unsure = 1; /* may be late without harm */
         return;
     }
 
-    c->keep = keep != 0;
+    c->keep = (flags & S3_F_KEEP) != 0;
+    c->alone = (flags & S3_MEM_ALONE) != 0;
     *l->confirms_last = c;
     l->confirms_last = &c->next;
     l->n_confirms++;
@@ -127,6 +126,37 @@ s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
 }
 
 
+/* The CONFIRM of v is durable: its nodes may be relied on. */
+
+static void
+s3_confirm_sure(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                const s3_version_t *v, uint64_t generation)
+{
+    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_entry_t e;
+    s3_memnode_t *node;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+
+    n = s3_index_memtables(l->zone, l->index, generation, tables, arenas);
+
+    for (i = 0; i < n; i++) {
+        node = s3_memtable_seek(tables[i], bucket, key);
+
+        while (node && node->bucket == bucket
+               && s3_str_eq(s3_memnode_key(node), key)) {
+            if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+                && s3_version_cmp(&e.version, v) == 0
+                && e.flags & S3_F_CONFIRMED)
+            {
+                s3_memnode_flag(node, S3_MEM_SURE);
+            }
+
+            node = s3_memtable_next(tables[i], node);
+        }
+    }
+}
+
+
 static void
 s3_confirm_logged(s3_write_t *w, int rc)
 {
@@ -135,7 +165,17 @@ s3_confirm_logged(s3_write_t *w, int rc)
 
     l->n_confirms--;
 
+    if (rc == S3_OK && c->alone) {
+        s3_local_lock(l);
+        s3_confirm_sure(l, c->bucket, s3_str(c->key, c->key_len), &c->version,
+                        UINT64_MAX);
+        s3_local_unlock(l);
+        free(c);
+        return;
+    }
+
     if (rc != S3_OK) {
+        l->unsure = 1;
         free(c);
         return;
     }
@@ -172,10 +212,53 @@ s3_local_flush_confirms(s3_local_t *l)
         s3_confirm_pop(l);
 
         if (rc != S3_OK) {
+            l->unsure = 1;
             l->n_confirms--;
             free(c);
         }
     }
+}
+
+
+/* Whoever was to put it into the log has died, or could not write.  It is
+ * known to all until a restart: then only R answers show it. */
+
+void
+s3_local_confirm_again(s3_local_t *l)
+{
+    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_entry_t e;
+    s3_memnode_t *node;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+
+    if (s3_local_may_write(l, 1) != S3_OK) {
+        l->unsure = 1;
+        return;
+    }
+
+    l->unsure = 0;
+
+    s3_local_lock(l);
+
+    n = s3_index_memtables(l->zone, l->index, UINT64_MAX, tables, arenas);
+
+    for (i = 0; i < n; i++) {
+        for (node = s3_memtable_first(tables[i]); node;
+             node = s3_memtable_next(tables[i], node))
+        {
+            if (s3_memnode_state(node) == S3_MEM_DURABLE
+                && !(__atomic_load_n(&node->flags, __ATOMIC_ACQUIRE)
+                     & S3_MEM_SURE)
+                && s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+                && e.flags & S3_F_CONFIRMED)
+            {
+                s3_local_queue_confirm(l, node->bucket, s3_memnode_key(node),
+                                       &e.version, e.flags & S3_F_KEEP);
+            }
+        }
+    }
+
+    s3_local_unlock(l);
 }
 
 
@@ -295,39 +378,6 @@ s3_drop_older(s3_op_t *op, s3_view_t *view, unsigned i)
 }
 
 
-/* The CONFIRM of v is durable: its nodes may be relied on. */
-
-static void
-s3_drop_sure(s3_op_t *op)
-{
-    unsigned i, n, arenas[S3_ZONE_ARENAS];
-    s3_entry_t e;
-    s3_local_t *l = op->l;
-    s3_memnode_t *node;
-    s3_memtable_t *tables[S3_ZONE_ARENAS];
-
-    n = s3_index_memtables(l->zone, l->index, op->find.set->generation, tables,
-                           arenas);
-
-    for (i = 0; i < n; i++) {
-        node = s3_memtable_seek(tables[i], op->bucket, op->key);
-
-        while (node && node->bucket == op->bucket
-               && s3_str_eq(s3_memnode_key(node), op->key))
-        {
-            if (s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
-                && s3_version_cmp(&e.version, &op->version) == 0
-                && e.flags & S3_F_CONFIRMED)
-            {
-                s3_memnode_flag(node, S3_MEM_SURE);
-            }
-
-            node = s3_memtable_next(tables[i], node);
-        }
-    }
-}
-
-
 static int
 s3_drop_decide(s3_op_t *op)
 {
@@ -335,11 +385,12 @@ s3_drop_decide(s3_op_t *op)
     s3_view_t view;
     s3_item_state_t *x;
 
-    s3_drop_sure(op);
+    s3_confirm_sure(op->l, op->bucket, op->key, &op->version,
+                    op->find.set->generation);
 
     s3_view_init(&view);
-    rc = s3_view_load(&view, op->l->zone, op->l->index, &op->find, 0,
-                      op->bucket, op->key);
+    rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
+                         op->bucket, op->key, &op->version);
 
     x = rc == S3_OK ? s3_view_version(&view, &op->version) : NULL;
 
@@ -348,7 +399,8 @@ s3_drop_decide(s3_op_t *op)
 
     } else {
         if (x && x->durable && s3_entry_is_record(&x->e)
-            && x->e.flags & S3_F_CONFIRMED) {
+            && (x->e.flags & S3_F_CONFIRMED || s3_break(DROP_EARLY)))
+        {
             s3_drop_older(op, &view, (unsigned) (x - view.items));
         }
 

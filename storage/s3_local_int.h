@@ -126,6 +126,7 @@ struct s3_confirm_s {
     uint64_t bucket;
     s3_version_t version;
     uint8_t keep;
+    uint8_t alone; /* nothing older to be dropped */
     uint8_t logged;
     uint8_t tries;
     uint16_t key_len;
@@ -162,10 +163,11 @@ struct s3_local_s {
     unsigned room_set : 1;
     unsigned log_full : 1; /* what stalled did so for the log */
     unsigned quiet : 1;
-    unsigned dead : 1; /* being destroyed */
-    uint32_t arrival;  /* of the drive, for which files are open here */
-    unsigned missed;   /* ticks without it */
-    uint32_t opening;  /* the arrival that is being opened */
+    unsigned dead : 1;   /* being destroyed */
+    unsigned unsure : 1; /* a CONFIRM did not get into the log */
+    uint32_t arrival;    /* of the drive, for which files are open here */
+    unsigned missed;     /* ticks without it */
+    uint32_t opening;    /* the arrival that is being opened */
 
     s3_task_t open_task;
     unsigned open_set : 1;
@@ -257,8 +259,11 @@ void s3_local_confirm(s3_drive_t *d, s3_mark_t *mark);
 int s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v);
 
 /* s3_local_drop.c */
+/* flags: S3_F_KEEP; S3_MEM_ALONE: there is nothing older to be dropped. */
 void s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                            const s3_version_t *v, int keep);
+                            const s3_version_t *v, uint8_t flags);
+/* All versions that are known to be committed by memory alone, once more. */
+void s3_local_confirm_again(s3_local_t *l);
 void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
                          const s3_version_t *v);
 void s3_local_flush_confirms(s3_local_t *l); /* under the lock */

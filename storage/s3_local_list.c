@@ -242,6 +242,7 @@ s3_list_key(s3_listing_t *li)
 
     if (m->bucket != scan->bucket) {
         scan->end = 1;
+        scan->following = m->bucket;
         return S3_DONE;
     }
 
@@ -391,6 +392,7 @@ s3_local_list(s3_drive_t *d, s3_scan_t *scan)
     scan->items = NULL;
     scan->n = 0;
     scan->end = 0;
+    scan->following = 0;
     scan->mem = NULL;
     scan->floor = s3_version_none;
 

@@ -43,6 +43,10 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
     if (w->node) {
         s3_memnode_set(w->node, state);
 
+        if (w->node->bucket == S3_BUCKET_BUCKETS) {
+            s3_zone_changed(l->zone);
+        }
+
         if (l->waiting) {
             l->loop->defer(l->loop, &l->wake);
         }
@@ -98,8 +102,8 @@ s3_local_unlock(s3_local_t *l)
         if (w->rc != S3_OK) {
             /* a scan skips it, whoever waits for it hears of it */
             memset(w->place.p, 0, w->size);
-            l->loop->log(l->loop, S3_LOG_ERR, "drive %u: record: %s", l->index,
-                         s3_strerror(w->rc));
+            l->loop->log(l->loop, S3_LOG_ERR, "drive %u: record: %s",
+                         l->index + 1, s3_strerror(w->rc));
         }
 
         memset(&w->record, 0, sizeof(w->record));
@@ -292,6 +296,10 @@ s3_local_copy(s3_local_t *l, uint64_t bucket, s3_str_t key, const s3_entry_t *e)
         return S3_AGAIN;
     }
 
+    if (bucket == S3_BUCKET_BUCKETS) {
+        s3_zone_changed(l->zone);
+    }
+
     return S3_OK;
 }
 
@@ -440,7 +448,7 @@ s3_local_log_state(void *ctx, int rc)
                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             {
                 l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: writes again",
-                             l->index);
+                             l->index + 1);
             }
         }
 

@@ -265,8 +265,8 @@ s3_read_decide(s3_op_t *op)
     s3_lookup_t *lookup = op->req;
 
     s3_view_init(&view);
-    rc = s3_view_load(&view, op->l->zone, op->l->index, &op->find, 0,
-                      op->bucket, op->key);
+    rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
+                         op->bucket, op->key, &s3_version_last);
 
     if (rc == S3_OK) {
         rc = s3_read_collect(lookup, &view);
@@ -387,9 +387,9 @@ s3_fetch_picked(s3_pick_t *pick, int rc)
     s3_zone_count(&l->zd->errors);
     l->drive.errors++;
     l->loop->log(l->loop, S3_LOG_ERR,
-                 "drive %u: record at %u of segment %08x: %s", l->index,
-                 (unsigned) f->at.offset, (unsigned) f->at.segment,
-                 s3_strerror(rc));
+                 "drive %u: record at %u of segment %08x: %s",
+                 l->index + 1, (unsigned) f->at.offset,
+                 (unsigned) f->at.segment, s3_strerror(rc));
 
     s3_fetch_end(f, rc == S3_ENOENT ? S3_ECORRUPT : rc);
 }
@@ -421,8 +421,8 @@ s3_fetch_decide(s3_op_t *op)
     s3_item_state_t *x;
 
     s3_view_init(&view);
-    rc = s3_view_load(&view, op->l->zone, op->l->index, &op->find, 0,
-                      op->bucket, op->key);
+    rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
+                         op->bucket, op->key, &op->version);
 
     if (rc == S3_OK) {
         x = s3_view_version(&view, &op->version);

@@ -155,10 +155,14 @@ s3_vote_blobs_done(s3_task_t *task)
 }
 
 
+/* alone: the drive has nothing else of the key. */
+
 static int
-s3_vote_insert(s3_op_t *op, uint8_t flags)
+s3_vote_insert(s3_op_t *op, uint8_t flags, int alone)
 {
+    int rc;
     s3_record_t r;
+    s3_write_t *w;
     s3_vote_t *vote = op->req;
     s3_local_t *l = op->l;
 
@@ -186,7 +190,17 @@ s3_vote_insert(s3_op_t *op, uint8_t flags)
 
     s3_zone_count(&l->zd->votes);
 
-    return s3_op_append_rc(op, s3_local_append(l, op, &r, NULL), S3_ANSWER_YES);
+    if (s3_break(DROP_EARLY)) {
+        s3_local_queue_drop(l, op->bucket, op->key, &op->version);
+    }
+
+    rc = s3_local_append(l, s3_break(EARLY_YES) ? NULL : op, &r, &w);
+
+    if (rc == S3_OK && alone && w->node) {
+        s3_memnode_flag(w->node, S3_MEM_ALONE);
+    }
+
+    return s3_op_append_rc(op, rc, S3_ANSWER_YES);
 }
 
 
@@ -249,7 +263,8 @@ s3_vote_old(s3_op_t *op, const s3_item_state_t *nc, int tied)
         op->cause = nc->e;
     }
 
-    if (s3_zone_ring_has(zd, op->find.hash, &op->version)) {
+    if (s3_zone_ring_has(zd, op->find.hash, &op->version) && !s3_break(NO_RING))
+    {
         return s3_op_answer(op, S3_OK, S3_ANSWER_YES);
     }
 
@@ -295,25 +310,26 @@ s3_vote_rules(s3_op_t *op, s3_view_t *view)
         return s3_vote_old(op, nc, e->flags & S3_F_TIED);
     }
 
-    if (view->n && s3_version_cmp(&view->items[0].e.version, &op->version) > 0)
+    if (view->n && s3_version_cmp(&view->items[0].e.version, &op->version) > 0
+        && !s3_break(NO_ORDER))
     {
         x = &view->items[0];
 
-        if (!x->durable) {
+        if (!x->durable && !s3_break(REFUSE_PENDING)) {
             return s3_op_wait(op, x);
         }
 
         return s3_vote_because(op, S3_ANSWER_NO, x);
     }
 
-    if (vote->record->conditional) {
+    if (vote->record->conditional && !s3_break(CAS_BLIND)) {
         rc = s3_vote_condition(op, view, &decided);
         if (decided) {
             return rc;
         }
     }
 
-    return s3_vote_insert(op, 0);
+    return s3_vote_insert(op, 0, view->n == 0);
 }
 
 
@@ -326,6 +342,7 @@ s3_vote_decide(s3_op_t *op)
     unsigned i;
     uint64_t now;
     s3_view_t view;
+    s3_version_t down_to;
     s3_vote_t *vote = op->req;
     s3_local_t *l = op->l;
 
@@ -340,9 +357,17 @@ s3_vote_decide(s3_op_t *op)
         return s3_op_answer(op, rc, S3_ANSWER_STALE);
     }
 
+    down_to = op->version;
+
+    for (i = 0; i < vote->n_dead; i++) {
+        if (s3_version_cmp(&vote->dead[i], &down_to) < 0) {
+            down_to = vote->dead[i];
+        }
+    }
+
     s3_view_init(&view);
-    rc = s3_view_load(&view, l->zone, l->index, &op->find, 0, op->bucket,
-                      op->key);
+    rc = s3_view_load_to(&view, l->zone, l->index, &op->find, 0, op->bucket,
+                         op->key, &down_to);
 
     for (i = 0; rc == S3_OK && i < vote->n_dead; i++) {
         rc = s3_local_put_dead(op, &view, &vote->dead[i]);
@@ -351,8 +376,8 @@ s3_vote_decide(s3_op_t *op)
     if (rc == S3_OK && i && op->writes) {
         /* with what has just been declared dead */
         s3_view_done(&view);
-        rc = s3_view_load(&view, l->zone, l->index, &op->find, 0, op->bucket,
-                          op->key);
+        rc = s3_view_load_to(&view, l->zone, l->index, &op->find, 0, op->bucket,
+                             op->key, &down_to);
     }
 
     if (rc == S3_OK) {
@@ -377,8 +402,8 @@ s3_push_decide(s3_op_t *op)
     s3_item_state_t *x, *nc;
 
     s3_view_init(&view);
-    rc = s3_view_load(&view, l->zone, l->index, &op->find, 0, op->bucket,
-                      op->key);
+    rc = s3_view_load_to(&view, l->zone, l->index, &op->find, 0, op->bucket,
+                         op->key, &op->version);
 
     if (rc != S3_OK) {
         rc = s3_op_answer(op, rc, S3_ANSWER_NONE);
@@ -400,7 +425,7 @@ s3_push_decide(s3_op_t *op)
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_GONE);
 
     } else {
-        rc = s3_vote_insert(op, S3_F_CONFIRMED | S3_F_PUSHED);
+        rc = s3_vote_insert(op, S3_F_CONFIRMED | S3_F_PUSHED, 0);
 
         if (rc == S3_OP_ANSWERED && op->rc == S3_OK
             && op->answer == S3_ANSWER_YES) {

@@ -299,7 +299,7 @@ s3_log_submit(s3_log_t *log)
     b->aio.off = b->offset;
     b->aio.drive = log->conf.drive;
     b->aio.write = 1;
-    b->aio.dsync = 1;
+    b->aio.dsync = !s3_break(NO_SYNC);
     b->aio.done = s3_log_written;
     b->aio.ctx = log;
 

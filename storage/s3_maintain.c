@@ -239,6 +239,10 @@ s3_maintain_destroy(s3_maintain_t *m)
         s3_tabset_release(&m->l->ix, m->set);
     }
 
+    if (m->count_set) {
+        s3_tabset_release(&m->l->ix, m->count_set);
+    }
+
     free(m->counted);
     free(m->counted_ids);
     free(m);
@@ -248,7 +252,7 @@ s3_maintain_destroy(s3_maintain_t *m)
 int
 s3_maintain_busy(const s3_maintain_t *m)
 {
-    return m->busy || m->merging || m->cleaning;
+    return m->busy || m->merging || m->cleaning || m->counting;
 }
 
 
@@ -293,7 +297,7 @@ s3_maintain_end(s3_maintain_t *m, int rc)
     m->failures++;
     m->failed = l->loop->mono_ms(l->loop) + pause;
     s3_zone_count(&l->zd->errors);
-    l->loop->log(l->loop, S3_LOG_WARN, "drive %u: maintenance: %s", l->index,
+    l->loop->log(l->loop, S3_LOG_WARN, "drive %u: maintenance: %s", l->index + 1,
                  s3_strerror(rc));
 }
 
@@ -739,6 +743,7 @@ s3_maintain_tick(s3_maintain_t *m)
     }
 
     s3_maintain_merge(m);
+    s3_maintain_count(m, now);
 
     if (m->save) {
         s3_maintain_begin(m);

@@ -114,7 +114,20 @@ struct s3_maintain_s {
     uint32_t *counted_ids;
 
     s3_cleaning_t *cleaning;
+
+    /* objects, counted beside everything else */
+    s3_task_t count_task;
+    unsigned counting;
+    int count_rc;
+    uint64_t count_next; /* ms */
+    uint64_t count_began;
+    uint64_t count_votes; /* of the drive, at the last count, and 1 */
+    uint64_t objects;
+    s3_tabset_t *count_set;
 };
+
+/* Counts the drive's objects, if it is time. */
+void s3_maintain_count(s3_maintain_t *m, uint64_t now);
 
 
 /* Ends a piece of work; rc counts for the pause after it. */

@@ -161,7 +161,7 @@ s3_clean_end(s3_cleaning_t *c, int rc)
 
     } else if (rc != S3_AGAIN) {
         l->loop->log(l->loop, S3_LOG_WARN, "drive %u: cleaning %08x: %s",
-                     l->index, (unsigned) c->segment, s3_strerror(rc));
+                     l->index + 1, (unsigned) c->segment, s3_strerror(rc));
     }
 
     m->cleaning = NULL;

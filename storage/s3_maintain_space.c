@@ -142,7 +142,8 @@ s3_space_done(s3_task_t *task)
         {
             __atomic_store_n(&d->state, S3_DRIVE_FULL, __ATOMIC_RELEASE);
             l->loop->log(l->loop, S3_LOG_WARN,
-                         "drive %u: full, deletions are still taken", l->index);
+                         "drive %u: full, deletions are still taken",
+                         l->index + 1);
 
         } else if (m->bytes_free > reserve + reserve / 2 && places >= 2 * few
                    && s3_zone_state(d) == S3_DRIVE_FULL)
@@ -151,7 +152,7 @@ s3_space_done(s3_task_t *task)
                              d->refilling ? S3_DRIVE_REFILLING : S3_DRIVE_OK,
                              __ATOMIC_RELEASE);
             l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: has space again",
-                         l->index);
+                         l->index + 1);
         }
     }
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <jansson.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "s3_manifest.h"
 

@@ -45,6 +45,13 @@ s3_memnode_key(const s3_memnode_t *n)
 }
 
 
+s3_version_t
+s3_memnode_version(const s3_memnode_t *n)
+{
+    return s3_get_version(s3_memnode_raw(n));
+}
+
+
 int
 s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e)
 {
@@ -52,8 +59,8 @@ s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e)
         return S3_ECORRUPT;
     }
 
-    e->flags |=
-        (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE) & ~S3_MEM_SURE);
+    e->flags |= (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE)
+                           & ~S3_MEM_FLAGS);
 
     return S3_OK;
 }
@@ -153,7 +160,7 @@ s3_memnode_before(const s3_memnode_t *n, uint64_t bucket, s3_str_t key,
         return rc < 0;
     }
 
-    nv = s3_get_version(s3_memnode_raw(n));
+    nv = s3_memnode_version(n);
 
     return s3_version_cmp(&nv, v) > 0;
 }
@@ -309,7 +316,8 @@ s3_memsource_settle(s3_memsource_t *src, const s3_memnode_t *n, int same)
 
     memcpy(src->raw, s3_memnode_raw(n), n->entry_len);
     src->raw[S3_ENTRY_FLAGS_AT] |=
-        (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE) & ~S3_MEM_SURE);
+        (uint8_t) (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE)
+                   & ~S3_MEM_FLAGS);
     src->source.raw = src->raw;
     src->source.raw_len = n->entry_len;
 

@@ -17,7 +17,8 @@
  *                 │                        drive or not; known at restart
  *                 └───► REMOVED            its process died, it never was
  *                                          durable
- *   flags   S3_F_CONFIRMED may be set later; S3_MEM_SURE: that is durable, too
+ *   flags   S3_F_CONFIRMED may be set later; S3_MEM_SURE: that is durable, too;
+ *           S3_MEM_ALONE: the drive had nothing else of its key
  *
  * A pending node is seen by the next vote, by no reader.  An insert costs
  * about a microsecond; NULL (no room) tells the caller to freeze the table.
@@ -43,8 +44,10 @@ typedef enum {
     S3_MEM_REMOVED = 4
 } s3_mem_state_t;
 
-/* Beside S3_F_...; never leaves the memtable. */
+/* Beside S3_F_...; they never leave the memtable. */
 #define S3_MEM_SURE 0x80
+#define S3_MEM_ALONE 0x40
+#define S3_MEM_FLAGS (S3_MEM_SURE | S3_MEM_ALONE)
 
 typedef struct s3_memtable_s s3_memtable_t; /* lies at the arena's base */
 
@@ -83,6 +86,7 @@ s3_memnode_t *s3_memtable_first(const s3_memtable_t *m);
 s3_memnode_t *s3_memtable_next(const s3_memtable_t *m, const s3_memnode_t *n);
 
 s3_str_t s3_memnode_key(const s3_memnode_t *n);
+s3_version_t s3_memnode_version(const s3_memnode_t *n);
 
 /* With the flags that were set later. */
 int s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e);

@@ -336,8 +336,10 @@ s3_node_look(s3_node_t *node)
 
     for (slot = 0; slot < S3_ZONE_PROCS; slot++) {
 
-        if (!s3_zone_proc_settle(node->zone, slot, node->slot, node->alive,
-                                 node->ctx)) {
+        if (s3_break(PENDING_LEFT)
+            || !s3_zone_proc_settle(node->zone, slot, node->slot, node->alive,
+                                    node->ctx))
+        {
             continue;
         }
 
@@ -447,9 +449,14 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
 
         if (rc != S3_OK && rc != S3_ENOMEM) {
             /* this process cannot use it; the others go on */
-            loop->log(loop, S3_LOG_ERR, "drive %u: %s", i, s3_strerror(rc));
+            loop->log(loop, S3_LOG_ERR, "drive %u: %s", i + 1,
+                      s3_strerror(rc));
             lc.fs = NULL;
             rc = s3_local_create(&lc, &node->locals[i]);
+
+            if (rc == S3_OK) {
+                s3_local_later(node->locals[i], conf->fs[i]);
+            }
         }
 
         if (rc != S3_OK) {
@@ -476,6 +483,13 @@ unsigned
 s3_node_slot(s3_node_t *node)
 {
     return node->slot;
+}
+
+
+const uint64_t *
+s3_node_bucket_changes(s3_node_t *node)
+{
+    return &node->zone->bucket_changes;
 }
 
 

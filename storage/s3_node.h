@@ -118,6 +118,9 @@ unsigned s3_node_slot(s3_node_t *node);
  * process: fits s3_store_conf_t.clock with the node as ctx. */
 uint64_t s3_node_clock(void *node);
 
+/* Fits s3_store_conf_t.bucket_changes where all drives are this node's. */
+const uint64_t *s3_node_bucket_changes(s3_node_t *node);
+
 /* A logical time seen elsewhere: later draws are greater. */
 void s3_node_saw(s3_node_t *node, uint64_t time);
 

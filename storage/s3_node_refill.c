@@ -61,12 +61,12 @@ s3_node_refilled_done(s3_task_t *task)
             (s3_drive_state_t) s3_zone_state(d);
 
         node->loop->log(node->loop, S3_LOG_NOTICE, "drive %u: is in use",
-                        rf->drive);
+                        rf->drive + 1);
 
     } else {
         node->loop->log(node->loop, S3_LOG_ERR,
                         "drive %u: format.json cannot be written: %s",
-                        rf->drive, s3_strerror(rf->rc));
+                        rf->drive + 1, s3_strerror(rf->rc));
     }
 
     s3_zone_unclaim(node->zone, &d->returning, node->slot);

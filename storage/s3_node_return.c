@@ -137,12 +137,14 @@ s3_node_returned(s3_task_t *task)
                 : d->refilling         ? S3_DRIVE_REFILLING
                                        : S3_DRIVE_OK;
 
+        s3_zone_suspect(node->zone);
         __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+        s3_zone_changed(node->zone);
         __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
 
         node->loop->log(node->loop, S3_LOG_NOTICE,
-                        "drive %u: is back, %u records replayed", rt->drive,
-                        rt->recover.records);
+                        "drive %u: is back, %u records replayed",
+                        rt->drive + 1, rt->recover.records);
 
         rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
                              rt);

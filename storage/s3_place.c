@@ -1,6 +1,6 @@
 #include "storage/s3_place.h"
 
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 
 void

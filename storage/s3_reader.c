@@ -118,6 +118,7 @@ s3_reader_note(s3_reader_impl_t *r, uint32_t bad)
 
     if (bad) {
         r->noted |= bad;
+        s3_store_damaged(r->store, bad);
         (void) s3_notes_start(r->store, bad, r->store->all & ~bad,
                               r->object->bucket, r->object->record.key,
                               &r->object->entry.version, NULL, NULL);
@@ -204,6 +205,7 @@ s3_reader_fetch(s3_reader_impl_t *r, s3_run_t *run)
 
     r->pos = run->end;
     r->refs++;
+    run->stripe->cached = 1;
     s3_stripe_read(run->stripe);
 
     return S3_OK;
@@ -280,6 +282,9 @@ s3_reader_small(s3_reader_impl_t *r)
     if (r->data) {
         p = r->data->data;
 
+    } else if (o->data) {
+        p = o->data->data;
+
     } else if (o->entry.layout == S3_LAYOUT_COPIES
                && o->record.data.len == o->entry.size)
     {
@@ -294,7 +299,8 @@ s3_reader_small(s3_reader_impl_t *r)
         r->refs++;
 
         if (s3_gather_start(r->store, o->bucket, o->record.key, &o->entry,
-                            o->entry.voters, NULL, 1, s3_reader_gathered, r)
+                            o->entry.voters, NULL, S3_GATHER_DATA,
+                            s3_reader_gathered, r)
             != S3_OK)
         {
             r->gathering = 0;
@@ -315,7 +321,7 @@ s3_reader_small(s3_reader_impl_t *r)
 static void
 s3_reader_go(s3_reader_impl_t *r)
 {
-    int rc;
+    int rc, at_once;
 
     if (r->busy || !r->asked) {
         return;
@@ -328,6 +334,7 @@ s3_reader_go(s3_reader_impl_t *r)
 
     r->busy = 1;
     rc = S3_OK;
+    at_once = 0;
 
     if (r->current.stripe == NULL) {
         if (r->pos == r->end) {
@@ -337,9 +344,12 @@ s3_reader_go(s3_reader_impl_t *r)
         }
 
         rc = s3_reader_fetch(r, &r->current);
+        at_once = rc == S3_OK && r->current.done;
     }
 
-    if (rc == S3_OK && r->ahead.stripe == NULL && r->pos < r->end) {
+    /* what came without waiting is sent while it is in the processor's cache */
+
+    if (rc == S3_OK && !at_once && r->ahead.stripe == NULL && r->pos < r->end) {
         /* a failure will be found again when its turn comes */
         (void) s3_reader_fetch(r, &r->ahead);
     }

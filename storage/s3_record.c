@@ -2,7 +2,7 @@
  * Records in their stored form; s3_record.h has the layout.
  */
 
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "storage/s3_record.h"
 
@@ -165,7 +165,7 @@ s3_record_decode(const uint8_t *p, size_t len, uint64_t nonce, s3_record_t *out)
 
     s3_record_hash(p, size, nonce, hash);
 
-    if (memcmp(hash, p, S3_RECORD_HASH) != 0) {
+    if (memcmp(hash, p, S3_RECORD_HASH) != 0 && !s3_break(NO_RECORD_SUM)) {
         return S3_ECORRUPT;
     }
 

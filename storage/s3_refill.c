@@ -127,6 +127,11 @@ s3_refill_repaired(s3_repair_t *rep)
 
     if (rep->rc == S3_OK) {
         r->store->stats.refilled++;
+        s3_drive_count(r->store->conf.drives[r->drive], repaired);
+
+    } else if (rep->rc == S3_EDOUBT) {
+        /* once it is settled the next pass finds it decided */
+        s3_heal_doubt(r->store, rep->bucket, rep->key, &rep->version);
     }
 
     s3_refill_job_end(r, rep->rc);
@@ -367,12 +372,39 @@ s3_refill_source(s3_refill_t *r)
 }
 
 
+/* About how much there is to be done, for those who look. */
+
+static void
+s3_refill_show(s3_refill_t *r)
+{
+    uint32_t left;
+    uint64_t total;
+    s3_drive_t *d;
+
+    total = 0;
+
+    for (left = r->sources; left; left &= left - 1) {
+        d = r->store->conf.drives[s3_lowest(left)];
+
+        if (d->stats) {
+            total += __atomic_load_n(&d->stats->objects, __ATOMIC_RELAXED);
+        }
+    }
+
+    d = r->store->conf.drives[r->drive];
+    s3_drive_show(d, refill_done, 0);
+    s3_drive_show(d, refill_total, total);
+}
+
+
 static void
 s3_refill_begin(s3_refill_t *r)
 {
     r->failed = 0;
     r->walked = 0;
     r->sources = s3_store_counted(r->store) & ~s3_bit(r->drive);
+
+    s3_refill_show(r);
 }
 
 
@@ -388,7 +420,7 @@ s3_refill_pass_over(s3_refill_t *r)
 
         store->loop->log(store->loop, S3_LOG_NOTICE,
                          "drive %u: is filled with what the others have",
-                         r->drive);
+                         r->drive + 1);
 
         if (store->conf.refilled) {
             store->conf.refilled(store->conf.refilled_ctx, r->drive);
@@ -402,7 +434,7 @@ s3_refill_pass_over(s3_refill_t *r)
         store->loop->log(store->loop, S3_LOG_WARN,
                          "drive %u: cannot be filled yet: %llu keys failed, "
                          "%u drives of at least %u were read",
-                         r->drive, (unsigned long long) r->failed,
+                         r->drive + 1, (unsigned long long) r->failed,
                          s3_count(r->walked), store->r);
     }
 
@@ -451,6 +483,7 @@ s3_refill_step(s3_refill_t *r)
 
     if (rc == S3_OK) {
         r->burst++;
+        s3_drive_count(r->store->conf.drives[r->drive], refill_done);
         s3_refill_key(r, bucket, item);
         return 1;
     }
@@ -496,6 +529,12 @@ s3_refill_go(s3_refill_t *r)
 
     if (r->burst == S3_REFILL_BURST && !r->timer.set && s3_refill_alive(r)) {
         s3_refill_pause(r, S3_REFILL_TICK);
+
+    } else if (!r->timer.set && !r->over && !r->store->closed
+               && !s3_refill_alive(r))
+    {
+        /* it hangs, or has gone: maybe not for long enough to be stopped */
+        s3_refill_pause(r, S3_REFILL_RETRY);
     }
 
     s3_refill_release(r);
@@ -532,7 +571,7 @@ s3_refill_start(s3_store_t *store, unsigned drive)
     r->timer.background = 1;
 
     store->loop->log(store->loop, S3_LOG_NOTICE,
-                     "drive %u: is new, gets what the others have", drive);
+                     "drive %u: is new, gets what the others have", drive + 1);
 
     s3_refill_begin(r);
     s3_refill_pause(r, S3_REFILL_TICK);

@@ -83,7 +83,8 @@ s3_scrub_leaks_done(s3_req_t *req)
         s->store->stats.leaks += leaks->removed;
         s->store->loop->log(s->store->loop, S3_LOG_NOTICE,
                             "drive %u: %llu blobs removed that no record lists",
-                            req->drive, (unsigned long long) leaks->removed);
+                            req->drive + 1,
+                            (unsigned long long) leaks->removed);
     }
 
     s->jobs--;
@@ -114,6 +115,19 @@ s3_scrub_walk(s3_scrub_t *s, s3_scrub_phase_t phase)
     s->phase = phase;
 
     return s->walk != NULL;
+}
+
+
+/* For those who look. */
+
+static void
+s3_scrub_show(s3_scrub_t *s, uint64_t done, uint64_t total)
+{
+    s3_drive_t *d;
+
+    d = s->store->conf.drives[s->drive];
+    s3_drive_show(d, scrub_done, done);
+    s3_drive_show(d, scrub_total, total);
 }
 
 
@@ -148,6 +162,7 @@ s3_scrub_begin(s3_scrub_t *s)
 
     store = s->store;
     d = store->conf.drives[s->drive];
+    s3_scrub_show(s, 0, 0);
     s->since = s3_scrub_now(s);
     s->share = store->conf.scrub_period * 1000 / store->n;
     s->began = store->loop->wall_us(store->loop) / 1000000;
@@ -285,6 +300,7 @@ s3_scrub_reading(s3_scrub_t *s)
     if (rc == S3_OK) {
         s->burst++;
         s->done += s3_scrub_weight(s, item);
+        s3_scrub_show(s, s3_min(s->done, s->total), s->total);
         s3_scrub_check(s, bucket, item);
         return 1;
     }
@@ -328,6 +344,7 @@ s3_scrub_step(s3_scrub_t *s)
             return 0;
         }
 
+        s3_scrub_show(s, 1, 1);
         s3_scrub_rest(s);
         return 1;
 

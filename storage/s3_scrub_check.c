@@ -29,6 +29,7 @@ typedef struct {
     unsigned gain : 1;
     unsigned bad : 1; /* the drive's record, or its blobs */
     unsigned neighbour;
+    unsigned target; /* of what is bad */
     unsigned ref;
     s3_fetch_t fetch;
     s3_lookup_t lookup;
@@ -50,6 +51,7 @@ s3_check_end(s3_check_t *c)
 
     if (c->bad) {
         s->store->stats.damaged++;
+        s3_store_damaged(s->store, s3_bit(c->target));
     }
 
     s->store->stats.scrubbed++;
@@ -70,6 +72,7 @@ s3_check_repaired(s3_repair_t *rep)
 
     if (rep->rc == S3_OK) {
         rep->store->stats.repaired++;
+        s3_drive_count(rep->store->conf.drives[rep->target], repaired);
 
     } else if (!rep->store->closed) {
         /* tried again with the notes */
@@ -127,6 +130,7 @@ s3_check_status(s3_round_t *round)
 
     if ((t->not_held | t->gone | t->no) & bit) {
         c->bad = 1;
+        c->target = c->neighbour;
         s3_check_repair(c, c->neighbour);
         return;
     }
@@ -141,24 +145,39 @@ s3_check_status(s3_round_t *round)
 }
 
 
+/* What is not decided is settled, whatever else is wrong with it: blobs of a
+ * write that came to nothing are gone, and cannot be repaired. */
+
+static void
+s3_check_doubt(s3_check_t *c)
+{
+    unsigned i;
+    s3_entry_t *e;
+
+    for (i = 0; i < c->n; i++) {
+        e = &c->entries[i];
+
+        if (s3_is_record(e)) {
+            if (!(e->flags & S3_F_CONFIRMED)) {
+                s3_heal_doubt(c->store, c->bucket, c->key, &e->version);
+            }
+
+            return;
+        }
+    }
+}
+
+
 static void
 s3_check_neighbour(s3_check_t *c)
 {
-    unsigned i, d;
+    unsigned d;
     uint32_t up;
     s3_entry_t *top;
 
     top = s3_check_top(c);
 
     if (top == NULL) {
-        for (i = 0; i < c->n; i++) {
-            if (s3_is_record(&c->entries[i])) {
-                s3_heal_doubt(c->store, c->bucket, c->key,
-                              &c->entries[i].version);
-                break;
-            }
-        }
-
         s3_check_end(c);
         return;
     }
@@ -188,6 +207,8 @@ s3_check_over(s3_check_t *c)
         s3_check_end(c);
         return;
     }
+
+    s3_check_doubt(c);
 
     if (c->bad || c->gain) {
         s3_check_repair(c, c->drive);
@@ -236,7 +257,8 @@ s3_check_blobs(s3_check_t *c)
     }
 
     if (s3_ref_decode(refs.data + (size_t) c->ref * S3_REF_SIZE, &ref) != S3_OK
-        || s3_rebuild_start(c->store, &ref, c->drive, 1, s3_check_rebuilt, c)
+        || s3_rebuild_start(c->store, &ref, c->drive, S3_REBUILD_SCRUB,
+                            s3_check_rebuilt, c)
                != S3_OK)
     {
         c->scrub->torn = 1;
@@ -399,6 +421,7 @@ s3_scrub_check(s3_scrub_t *s, uint64_t bucket, const s3_item_t *item)
     c->scrub = s;
     c->store = s->store;
     c->drive = s->drive;
+    c->target = s->drive;
     c->bucket = bucket;
     c->key = s3_str(c->bytes, item->key.len);
 

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "storage/s3_segment.h"
 

@@ -182,9 +182,10 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
         return;
     }
 
-    if (seg->n
-        && bsearch(&e.offset, seg->offsets, seg->n, sizeof(uint32_t),
-                   s3_settle_cmp))
+    if (s3_break(PENDING_KEPT)
+        || (seg->n
+            && bsearch(&e.offset, seg->offsets, seg->n, sizeof(uint32_t),
+                       s3_settle_cmp)))
     {
         st->kept++;
         s3_memnode_set(n, S3_MEM_DURABLE);
@@ -255,6 +256,7 @@ s3_settle_done(s3_task_t *task)
     s3_local_lock(l);
 
     s3_settle_nodes(st, s3_settle_node);
+    s3_zone_changed(l->zone);
 
     for (i = 0; i < st->n_segs; i++) {
         seg = &st->segs[i];
@@ -275,7 +277,7 @@ s3_settle_done(s3_task_t *task)
 
     l->loop->log(l->loop, S3_LOG_NOTICE,
                  "drive %u: settled what a process left: %u kept, %u removed",
-                 l->index, st->kept, st->removed);
+                 l->index + 1, st->kept, st->removed);
 
     if (st->failed) {
         s3_local_fail(l, S3_DRIVE_FAILING, "log of a dead process", S3_EIO);
@@ -286,6 +288,9 @@ s3_settle_done(s3_task_t *task)
         __atomic_compare_exchange_n(&l->zd->orphans, &st->told, 0, 0,
                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
     }
+
+    /* CONFIRM records that waited in its memory */
+    s3_local_confirm_again(l);
 
     s3_local_wake(l);
     s3_settle_end(st);

@@ -22,6 +22,7 @@
 #include "storage/s3_core.h"
 #include "storage/s3_io.h"
 #include "storage/s3_entry.h"
+#include "storage/s3_cache.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -47,6 +48,8 @@ typedef struct {
     size_t len;
     uint8_t *buf;
     ssize_t have;
+
+    s3_cache_t *cache; /* for lookups, or NULL */
 
     /* of the table code */
     size_t room;          /* bytes at buf */

@@ -51,7 +51,7 @@ s3_store_create(const s3_store_conf_t *conf)
     }
 
     k = store->n - conf->parity[0];
-    store->w = s3_max(k, store->n / 2 + 1);
+    store->w = s3_max(k, store->n / 2 + !s3_break(HALF_QUORUM));
     store->r = store->n - store->w + 1;
 
     s3_place_init(&store->place, store->n, conf->seed);
@@ -143,8 +143,9 @@ s3_store_counted(s3_store_t *store)
     mask = s3_store_reachable(store);
 
     for (d = 0; d < store->n; d++) {
-        if (store->conf.drives[d]->state == S3_DRIVE_REFILLING
-            || store->conf.drives[d]->refilling)
+        if ((store->conf.drives[d]->state == S3_DRIVE_REFILLING
+             || store->conf.drives[d]->refilling)
+            && !s3_break(AMNESIA))
         {
             mask &= ~s3_bit(d);
         }

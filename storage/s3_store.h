@@ -39,6 +39,7 @@
 #define S3_COPIES_MAX (16 * 1024)  /* up to here full copies, where m > 0 */
 
 typedef struct s3_store_s s3_store_t;
+typedef struct s3_buf_s s3_buf_t;
 typedef struct s3_head_s s3_head_t;
 typedef struct s3_put_s s3_put_t;
 typedef struct s3_list_s s3_list_t;
@@ -57,6 +58,10 @@ typedef struct {
     uint64_t (*clock)(void *ctx); /* draws a hybrid logical time, shared by
                                    * all workers of the node */
     void *clock_ctx;
+    /* Changes (atomically) after each change of S3_BUCKET_BUCKETS on any of
+     * the drives, so that a bucket need not be read for every request; NULL:
+     * nobody counts, as where drives are remote. */
+    const uint64_t *bucket_changes;
 
     /* healing: every byte is read once in so many seconds, 0: never */
     uint64_t scrub_period;
@@ -104,6 +109,7 @@ typedef struct {
     s3_entry_t entry;   /* newest committed: version, size, etag, ... */
     s3_record_t record; /* key, refs, meta; data only where COPIES */
     void *buf;
+    s3_buf_t *data; /* of shards in records, where it was asked for */
 } s3_object_t;
 
 void s3_object_release(s3_object_t *object);
@@ -114,6 +120,7 @@ struct s3_head_s {
     uint64_t bucket;
     s3_str_t key;
     unsigned brief : 1; /* the entry is enough: object has no record */
+    unsigned data : 1;  /* a reader will follow: what the records have, now */
     void (*done)(s3_head_t *head);
     void *ctx;
 

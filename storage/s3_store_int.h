@@ -83,12 +83,12 @@ void s3_unit_free(s3_store_t *store, void *unit, size_t size);
 
 #define S3_BUF_SPARE 32
 
-typedef struct {
+struct s3_buf_s {
     unsigned refs;
     size_t len;
     size_t cap;
     uint8_t data[];
-} s3_buf_t;
+};
 
 s3_buf_t *s3_buf_create(size_t cap);
 void s3_buf_release(s3_buf_t *buf);
@@ -142,6 +142,12 @@ void s3_writer_unpin(s3_writer_t *w, int listed);
 void s3_heal_doubt(s3_store_t *store, uint64_t bucket, s3_str_t key,
                    const s3_version_t *version);
 void s3_heal_destroy(s3_heal_t *heal);
+
+/* Something is about to be noted for these drives (s3_drive_stats_t). */
+void s3_pending_noted(s3_store_t *store, uint32_t targets);
+
+/* What should be there is missing on these drives, or does not hold. */
+void s3_store_damaged(s3_store_t *store, uint32_t drives);
 
 #pragma GCC visibility pop
 

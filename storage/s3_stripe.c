@@ -213,6 +213,7 @@ s3_stripe_ask(s3_stripe_t *stripe, unsigned shard)
     item->unit.block = stripe->block;
     item->unit.buf = item->buf;
     item->unit.len = s3_blob_unit_size(stripe->unit);
+    item->unit.cached = stripe->cached;
 
     stripe->pending |= s3_bit(shard);
     stripe->refs++;

@@ -4,11 +4,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "s3_table.h"
 #include "s3_table_read.h"
 #include "s3_bloom.h"
+
+/* tables that this process has opened; any thread may open one */
+static uint64_t s3_table_opened;
 
 
 void
@@ -83,7 +86,7 @@ s3_table_footer(s3_table_t *table, uint8_t *p)
         return S3_ECORRUPT;
     }
 
-    if (s3_get32(p + 8) > S3_TABLE_VERSION) {
+    if (s3_get32(p + 8) != S3_TABLE_VERSION) {
         return S3_EVERSION;
     }
 
@@ -95,9 +98,8 @@ s3_table_footer(s3_table_t *table, uint8_t *p)
 
     rest = (uint64_t) st->blocks * S3_TABLE_BLOCK + S3_TABLE_FOOTER;
 
-    if (s3_get32(p + 8) != S3_TABLE_VERSION || s3_get32(p + 20) != 0
-        || st->blocks == 0 || st->bytes <= rest || index > UINT32_MAX
-        || bloom < S3_BLOOM_LINE || bloom % S3_BLOOM_LINE
+    if (s3_get32(p + 20) != 0 || st->blocks == 0 || st->bytes <= rest
+        || index > UINT32_MAX || bloom < S3_BLOOM_LINE || bloom % S3_BLOOM_LINE
         || bloom > st->bytes - rest || index != st->bytes - rest - bloom)
     {
         return S3_ECORRUPT;
@@ -219,6 +221,7 @@ s3_table_open(s3_fs_t *fs, uint32_t id, s3_table_t **table)
     }
 
     t->refs = 1;
+    t->serial = __atomic_add_fetch(&s3_table_opened, 1, __ATOMIC_RELAXED);
     t->fs = fs;
     t->stats.id = id;
 
@@ -285,42 +288,17 @@ s3_table_verify(const s3_table_t *table, const uint8_t *data, uint32_t number,
 }
 
 
-/* Gets the bytes of block->next: into block->buf, or S3_AGAIN. */
+/* Asks for the bytes of block->next, to come into block->buf. */
 
 static int
-s3_table_get_read(s3_table_t *table, s3_loop_t *loop, s3_block_t *block)
+s3_table_get_wait(s3_table_t *table, s3_block_t *block)
 {
-    uint64_t off = (uint64_t) block->next * S3_TABLE_BLOCK;
-    ssize_t n;
-
-    if (block->waiting) {
-        block->waiting = 0;
-
-        if (block->have < 0) {
-            return (int) block->have;
-        }
-
-        return block->have < S3_TABLE_BLOCK ? S3_ECORRUPT : S3_OK;
-    }
-
     if (s3_block_room(block, S3_TABLE_BLOCK) != S3_OK) {
         return S3_ENOMEM;
     }
 
-    if (loop) {
-        n = loop->read_now(loop, table->file, block->buf, S3_TABLE_BLOCK, off);
-
-        if (n == S3_TABLE_BLOCK) {
-            return S3_OK;
-        }
-
-        if (n < 0 && n != S3_AGAIN) {
-            return (int) n;
-        }
-    }
-
     block->file = table->file;
-    block->off = off;
+    block->off = (uint64_t) block->next * S3_TABLE_BLOCK;
     block->len = S3_TABLE_BLOCK;
     block->have = 0;
     block->waiting = 1;
@@ -329,36 +307,118 @@ s3_table_get_read(s3_table_t *table, s3_loop_t *loop, s3_block_t *block)
 }
 
 
+/* They came; the cache gets a copy. */
+
+static int
+s3_table_get_came(s3_table_t *table, s3_block_t *block, s3_table_block_t *view)
+{
+    uint8_t *room;
+    int rc;
+
+    block->waiting = 0;
+
+    if (block->have < 0) {
+        return (int) block->have;
+    }
+
+    if (block->have < S3_TABLE_BLOCK) {
+        return S3_ECORRUPT;
+    }
+
+    rc = s3_table_verify(table, block->buf, block->next, view);
+
+    if (rc == S3_OK && block->cache) {
+        room = s3_cache_room(block->cache, table->serial, block->next);
+        memcpy(room, block->buf, S3_TABLE_BLOCK);
+        s3_cache_keep(block->cache, room, table->serial, block->next);
+    }
+
+    return rc;
+}
+
+
+/* Has block->next in view, from the cache or by a read; or S3_AGAIN. */
+
+static int
+s3_table_get_view(s3_table_t *table, s3_loop_t *loop, s3_block_t *block,
+                  s3_table_block_t *view)
+{
+    uint64_t off = (uint64_t) block->next * S3_TABLE_BLOCK;
+    const uint8_t *data;
+    uint8_t *room;
+    ssize_t n;
+    int rc;
+
+    if (block->waiting) {
+        return s3_table_get_came(table, block, view);
+    }
+
+    if (block->cache) {
+        data = s3_cache_find(block->cache, table->serial, block->next);
+
+        if (data) {
+            return s3_table_block_open(view, data, table->stats.id,
+                                       block->next);
+        }
+
+        room = s3_cache_room(block->cache, table->serial, block->next);
+
+    } else {
+        if (s3_block_room(block, S3_TABLE_BLOCK) != S3_OK) {
+            return S3_ENOMEM;
+        }
+
+        room = block->buf;
+    }
+
+    if (loop == NULL) {
+        return s3_table_get_wait(table, block);
+    }
+
+    n = loop->read_now(loop, table->file, room, S3_TABLE_BLOCK, off);
+
+    if (n < 0 && n != S3_AGAIN) {
+        return (int) n;
+    }
+
+    if (n != S3_TABLE_BLOCK) {
+        return s3_table_get_wait(table, block);
+    }
+
+    rc = s3_table_verify(table, room, block->next, view);
+
+    if (rc == S3_OK && block->cache) {
+        s3_cache_keep(block->cache, room, table->serial, block->next);
+    }
+
+    return rc;
+}
+
+
 /* Reports what the block has of ikey.  S3_AGAIN: it may go on in the next. */
 
 static int
-s3_table_get_report(const s3_table_t *table, s3_block_t *block, s3_str_t ikey,
+s3_table_get_report(s3_table_block_t *view, s3_block_t *block, s3_str_t ikey,
                     s3_table_found_pt found, void *ctx)
 {
-    s3_table_block_t view;
     s3_table_item_t item;
     s3_entry_t e;
     int i, rc;
 
-    rc = s3_table_verify(table, block->buf, block->next, &view);
-    if (rc != S3_OK) {
-        return rc;
-    }
-
-    i = s3_table_block_seek(&view, ikey);
+    i = s3_table_block_seek(view, ikey);
     if (i < 0) {
         return i;
     }
 
-    if (view.prefix.len > ikey.len) {
+    if (view->prefix.len > ikey.len) {
         return S3_OK;
     }
 
-    ikey.data += view.prefix.len;
-    ikey.len -= view.prefix.len;
+    ikey.data += view->prefix.len;
+    ikey.len -= view->prefix.len;
 
-    for (/* void */; i < (int) view.n; i++) {
-        rc = s3_table_block_item(&view, (uint32_t) i, &item);
+    for (/* void */; i < (int) view->n; i++) {
+        rc = s3_table_block_item(view, (uint32_t) i, &item);
         if (rc != S3_OK) {
             return rc;
         }
@@ -391,6 +451,7 @@ s3_table_get(s3_table_t *table, s3_loop_t *loop, uint64_t bucket, s3_str_t key,
              void *ctx)
 {
     uint8_t buf[S3_TABLE_IKEY];
+    s3_table_block_t view;
     s3_str_t ikey;
     int rc;
 
@@ -415,10 +476,10 @@ s3_table_get(s3_table_t *table, s3_loop_t *loop, uint64_t bucket, s3_str_t key,
     }
 
     for (;;) {
-        rc = s3_table_get_read(table, loop, block);
+        rc = s3_table_get_view(table, loop, block, &view);
 
         if (rc == S3_OK) {
-            rc = s3_table_get_report(table, block, ikey, found, ctx);
+            rc = s3_table_get_report(&view, block, ikey, found, ctx);
         }
 
         if (rc != S3_OK) {

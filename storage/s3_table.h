@@ -5,9 +5,10 @@
  *   ┌─────────┬─────────┬───┬─────────┬───────┬───────┬────────┐
  *   │ block 0 │ block 1 │...│ block n │ index │ bloom │ footer │
  *   └─────────┴─────────┴───┴─────────┴───────┴───────┴────────┘
- *     16 KiB    16 KiB         16 KiB   first key and XXH3-64 of each block
+ *      4 KiB     4 KiB          4 KiB   first key and XXH3-64 of each block
  *
- * Block i lies at i * S3_TABLE_BLOCK: one aligned read of four pages.  Index
+ * Block i lies at i * S3_TABLE_BLOCK: one page, for a look-up wants one
+ * entry and pays for all bytes that it reads and hashes.  Index
  * and filter are held in memory while the table is open; every block is
  * verified against the checksum in the index when it has been read, so that
  * neither a flipped bit nor a block of another time or place passes.
@@ -40,13 +41,13 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_TABLE_VERSION 1
+#define S3_TABLE_VERSION 2
 #define S3_TABLE_MAGIC 0x316c626174307333 /* "3s0tabl1" */
 #define S3_TABLE_FOOTER 80
 #define S3_TABLE_HANDLE 10 /* bytes before a separator */
 #define S3_TABLE_DIR "index"
-#define S3_TABLE_PATH 32 /* room for a path and its NUL */
-#define S3_TABLE_AHEAD 8 /* blocks, at most, that an iterator reads at once */
+#define S3_TABLE_PATH 32  /* room for a path and its NUL */
+#define S3_TABLE_AHEAD 32 /* blocks, at most, that an iterator reads at once */
 
 /* "index/0000002a.tab" */
 void s3_table_path(char path[S3_TABLE_PATH], uint32_t id);
@@ -108,6 +109,7 @@ struct s3_table_s {
     s3_str_t max_key;
 
     /* of the table code */
+    uint64_t serial; /* of no other table that this process has opened */
     s3_fs_t *fs;
     s3_file_t *file;
     uint8_t *index;   /* index section and filter, verified */
@@ -141,7 +143,7 @@ int s3_table_unlink(s3_fs_t *fs, uint32_t id);
  *
  * hash   s3_bloom_hash(bucket, key), computed once for all tables
  * loop   tries read_now() first; NULL: S3_AGAIN for every block
- * block  the lookup's; all zero or used before
+ * block  the lookup's; all zero or used before, but for block->cache
  *
  * S3_OK       found() was called for all of them
  * S3_ENOENT   none here; mostly without a read

@@ -28,7 +28,7 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_TABLE_BLOCK 16384
+#define S3_TABLE_BLOCK 4096
 #define S3_TABLE_IKEY (S3_MAX_KEY + 8)
 #define S3_TABLE_BLOCK_HEADER 16
 #define S3_TABLE_ITEM_HEADER 4

@@ -47,7 +47,7 @@ s3_table_iter_fill(s3_table_iter_t *it, uint32_t number)
     }
 
     if (it->loaded && number == it->first + it->loaded) {
-        ahead = s3_min(it->ahead * 2, S3_TABLE_AHEAD);
+        ahead = s3_min(it->ahead * 4, S3_TABLE_AHEAD);
     }
 
     ahead = s3_min(ahead, table->stats.blocks - number);

@@ -1,5 +1,6 @@
 /*
- * What lookup and iterator of tables share; for s3_table*.c only.
+ * What lookup and iterator of tables share; for s3_table*.c, and
+ * for s3ctl, which checks block by block.
  */
 
 #ifndef S3_TABLE_READ_H

@@ -4,13 +4,13 @@
  */
 
 #include <stdlib.h>
-#include <xxhash.h>
+#include "storage/s3_xxh3.h"
 
 #include "s3_table.h"
 #include "s3_bloom.h"
 
 
-#define S3_TABLE_BATCH 16 /* blocks written at once */
+#define S3_TABLE_BATCH 64 /* blocks written at once */
 
 
 struct s3_table_writer_s {

@@ -131,7 +131,7 @@ s3_upload_sweep_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
     part->put.entry.kind = S3_KIND_TOMBSTONE;
 
     if (entry->extra_len < S3_REF_SIZE || s3_upload_listed(w, entry)) {
-        part->put.entry.flags = S3_F_KEEP;
+        part->put.entry.flags = s3_break(PARTS_TAKEN) ? 0 : S3_F_KEEP;
     }
 
     return S3_OK;

@@ -56,13 +56,15 @@ s3_view_item(s3_view_t *v, const s3_version_t *version)
     unsigned i, room;
     s3_item_state_t *p;
 
-    for (i = 0; i < v->n; i++) {
-        cmp = s3_version_cmp(&v->items[i].e.version, version);
+    /* they come newest first, mostly */
+
+    for (i = v->n; i > 0; i--) {
+        cmp = s3_version_cmp(&v->items[i - 1].e.version, version);
         if (cmp == 0) {
-            return &v->items[i];
+            return &v->items[i - 1];
         }
 
-        if (cmp < 0) {
+        if (cmp > 0) {
             break;
         }
     }
@@ -187,12 +189,27 @@ s3_view_node(s3_view_t *v, s3_memnode_t *node, unsigned arena, uint64_t seq,
 }
 
 
+/* Is it one of those that s3_view_load_to() counts? */
+
+static int
+s3_view_counts(const s3_memnode_t *node)
+{
+    s3_entry_t e;
+
+    return s3_memnode_state(node) == S3_MEM_DURABLE
+           && s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
+           && e.flags & S3_F_CONFIRMED;
+}
+
+
 int
-s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
-             uint64_t generation, uint64_t bucket, s3_str_t key)
+s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
+                const s3_find_t *find, uint64_t generation, uint64_t bucket,
+                s3_str_t key, const s3_version_t *down_to)
 {
     int rc;
-    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    unsigned i, n, seen, arenas[S3_ZONE_ARENAS];
+    s3_version_t version;
     s3_memnode_t *node;
     s3_zdrive_t *d = &z->drives[drive];
     s3_memtable_t *tables[S3_ZONE_ARENAS];
@@ -206,6 +223,7 @@ s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
     for (i = 0; i < n; i++) {
 
         node = s3_memtable_seek(tables[i], bucket, key);
+        seen = 0;
 
         while (node && node->bucket == bucket
                && s3_str_eq(s3_memnode_key(node), key)) {
@@ -213,6 +231,15 @@ s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
                               arenas[i] == d->active);
             if (rc != S3_OK) {
                 return rc;
+            }
+
+            if (down_to && s3_view_counts(node)) {
+                version = s3_memnode_version(node);
+                seen++;
+
+                if (seen >= 2 && s3_version_cmp(&version, down_to) < 0) {
+                    break;
+                }
             }
 
             node = s3_memtable_next(tables[i], node);
@@ -226,6 +253,14 @@ s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
     }
 
     return S3_OK;
+}
+
+
+int
+s3_view_load(s3_view_t *v, s3_zone_t *z, unsigned drive, const s3_find_t *find,
+             uint64_t generation, uint64_t bucket, s3_str_t key)
+{
+    return s3_view_load_to(v, z, drive, find, generation, bucket, key, NULL);
 }
 
 

@@ -1,5 +1,4 @@
 #include "storage/s3_heal_int.h"
-#include "storage/s3_bucket.h"
 
 #include <stdlib.h>
 
@@ -7,14 +6,20 @@
 /*
  * The pages of one listing after the other:
  *
- *   list of buckets ─┬─► id + 2 ──► id + 1 ──► id ─┬─► next id ...
- *                    └── ids, from the entries ────┘
+ *   list of buckets ──► id + 2 ──► id + 1 ──► id ──► id + 3 ──┐
+ *                         ▲                                  │
+ *                         └──────── the next id that has keys ┘
+ *
+ * Which ids there are says the drive's index, not its list of buckets: a drive
+ * that was away when a bucket was made may hold objects of it, and they count
+ * as any other.  id + 3 has no keys; it is where to ask for the next one.
  *
  * Buckets made later need nothing: what is written while a drive is away or
  * new is noted for it.
  */
 
 #define S3_WALK_PAGE 64
+#define S3_WALK_GAP 3 /* the fourth id of a block */
 
 
 struct s3_walk_s {
@@ -24,12 +29,7 @@ struct s3_walk_s {
     void *ctx;
     unsigned refs;
 
-    uint64_t *ids;
-    size_t n_ids;
-    size_t room;
-    size_t id;      /* the one being walked */
-    unsigned space; /* of it; 3: the list of buckets */
-    uint64_t bucket;
+    uint64_t bucket; /* whose keys, with its space */
 
     s3_scan_t scan;
     unsigned valid : 1; /* scan has a page */
@@ -55,7 +55,6 @@ s3_walk_release(s3_walk_t *walk)
     }
 
     s3_store_release(walk->store);
-    free(walk->ids);
     free(walk);
 }
 
@@ -93,66 +92,6 @@ s3_walk_destroy(s3_walk_t *walk)
 }
 
 
-static int
-s3_walk_id(s3_walk_t *walk, uint64_t id)
-{
-    size_t i, room;
-    uint64_t *ids;
-
-    if (id < S3_BUCKET_FIRST || id & 3 || id > UINT64_MAX - 3) {
-        return S3_OK;
-    }
-
-    /* those of one name come together */
-
-    for (i = walk->n_ids; i > 0 && walk->n_ids - i < 8; i--) {
-        if (walk->ids[i - 1] == id) {
-            return S3_OK;
-        }
-    }
-
-    if (walk->n_ids == walk->room) {
-        room = walk->room ? walk->room * 2 : 64;
-        ids = realloc(walk->ids, room * sizeof(uint64_t));
-        if (ids == NULL) {
-            return S3_ENOMEM;
-        }
-
-        walk->ids = ids;
-        walk->room = room;
-    }
-
-    walk->ids[walk->n_ids++] = id;
-
-    return S3_OK;
-}
-
-
-/* Ids of all versions that may still count. */
-
-static int
-s3_walk_bucket(s3_walk_t *walk, const s3_item_t *item)
-{
-    int rc;
-    unsigned i;
-    uint64_t id;
-    s3_str_t region;
-
-    for (i = 0; i < item->n; i++) {
-        if (item->entries[i].kind == S3_KIND_OBJECT
-            && s3_bucket_entry(&item->entries[i], &id, &region) == S3_OK)
-        {
-            rc = s3_walk_id(walk, id);
-            if (rc != S3_OK) {
-                return rc;
-            }
-        }
-    }
-
-    return S3_OK;
-}
-
-
 static void
 s3_walk_scanned(s3_req_t *req)
 {
@@ -178,54 +117,84 @@ s3_walk_scanned(s3_req_t *req)
 }
 
 
+/* The listing after this one; 0: it was the last.  `following` is what the
+ * drive said comes after it. */
+
+static int
+s3_walk_bucket(s3_walk_t *walk, uint64_t following)
+{
+    uint64_t base;
+
+    base = walk->bucket & ~(uint64_t) S3_WALK_GAP;
+
+    if (walk->bucket >= S3_BUCKET_FIRST) {
+
+        switch (walk->bucket - base) {
+
+        case S3_SPACE_PARTS:
+        case S3_SPACE_UPLOADS:
+            walk->bucket--;
+            return 1;
+
+        case S3_SPACE_OBJECTS:
+            walk->bucket = base + S3_WALK_GAP;
+            return 1;
+
+        default:
+            break;
+        }
+    }
+
+    if (following == 0) {
+        return 0;
+    }
+
+    if (following <= walk->bucket) {
+        walk->rc = S3_ECORRUPT;
+        return 0;
+    }
+
+    walk->bucket = following < S3_BUCKET_FIRST
+                       ? S3_BUCKET_FIRST - 1
+                       : (following & ~(uint64_t) S3_WALK_GAP) + S3_SPACE_PARTS;
+
+    return 1;
+}
+
+
 /* Where the next page begins; 0: nowhere. */
 
 static int
 s3_walk_forward(s3_walk_t *walk)
 {
+    uint64_t following;
     s3_str_t key;
 
-    if (walk->valid) {
-        walk->valid = 0;
-
-        if (walk->scan.n && !walk->scan.end) {
-            key = walk->scan.items[walk->scan.n - 1].key;
-            walk->from_len = s3_min(key.len, sizeof(walk->from));
-            memcpy(walk->from, key.data, walk->from_len);
-            s3_scan_release(&walk->scan);
-            return 1;
-        }
-
-        s3_scan_release(&walk->scan);
-        walk->from_len = 0;
-
-        if (walk->bucket == S3_BUCKET_BUCKETS) {
-            walk->id = 0;
-            walk->space = S3_SPACE_PARTS;
-
-        } else if (walk->space == S3_SPACE_OBJECTS) {
-            walk->id++;
-            walk->space = S3_SPACE_PARTS;
-
-        } else {
-            walk->space--;
-        }
-
-        if (walk->id == walk->n_ids) {
-            return 0;
-        }
-
-        walk->bucket = walk->ids[walk->id] + walk->space;
+    if (!walk->valid) {
+        return 1;
     }
 
-    return 1;
+    walk->valid = 0;
+
+    if (walk->scan.n && !walk->scan.end) {
+        key = walk->scan.items[walk->scan.n - 1].key;
+        walk->from_len = s3_min(key.len, sizeof(walk->from));
+        memcpy(walk->from, key.data, walk->from_len);
+        s3_scan_release(&walk->scan);
+        return 1;
+    }
+
+    following = walk->scan.following;
+    s3_scan_release(&walk->scan);
+    walk->from_len = 0;
+
+    return s3_walk_bucket(walk, following);
 }
 
 
 int
 s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item)
 {
-    int rc;
     s3_drive_t *d;
     const s3_item_t *p;
 
@@ -242,14 +211,6 @@ s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item)
         if (walk->valid && walk->next < walk->scan.n) {
             p = &walk->scan.items[walk->next++];
 
-            if (walk->bucket == S3_BUCKET_BUCKETS) {
-                rc = s3_walk_bucket(walk, p);
-                if (rc != S3_OK) {
-                    walk->rc = rc;
-                    return rc;
-                }
-            }
-
             if (p->n == 0) {
                 continue;
             }
@@ -260,8 +221,8 @@ s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item)
         }
 
         if (!s3_walk_forward(walk)) {
-            walk->rc = S3_DONE;
-            return S3_DONE;
+            walk->rc = walk->rc == S3_OK ? S3_DONE : walk->rc;
+            return walk->rc;
         }
 
         d = walk->store->conf.drives[walk->drive];

@@ -108,6 +108,7 @@ s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
         }
 
         d->state = S3_DRIVE_MISSING;
+        d->stats.noted = 1;
         d->arrivals = 1; /* 0: never open */
         d->generation = 1;
         d->lists[0].generation = 1;
@@ -158,10 +159,48 @@ s3_zone_join(void *base, size_t size, unsigned n, const uint8_t instance[16],
 
 
 void
+s3_zone_suspect(s3_zone_t *z)
+{
+    unsigned i;
+
+    for (i = 0; i < z->n; i++) {
+        s3_zone_count(&z->drives[i].stats.noted);
+    }
+}
+
+
+const char *
+s3_zone_fault_text(unsigned code)
+{
+    static const char *const texts[S3_ZFAULTS] = {
+        [S3_ZFAULT_NONE] = "",
+        [S3_ZFAULT_ABSENT] = "not there",
+        [S3_ZFAULT_REPLACED] = "something else is at its place",
+        [S3_ZFAULT_EMPTY] = "an empty directory is at its place",
+        [S3_ZFAULT_FORMAT] = "format.json does not fit",
+        [S3_ZFAULT_LOCKED] = "in use by another process",
+        [S3_ZFAULT_RECOVER] = "its log or index cannot be read",
+        [S3_ZFAULT_READONLY] = "read-only",
+        [S3_ZFAULT_FULL] = "no space left",
+        [S3_ZFAULT_PLACES] = "no place for more segments in s3_zone_size",
+        [S3_ZFAULT_READ] = "a read failed",
+        [S3_ZFAULT_WRITE] = "a write failed",
+        [S3_ZFAULT_SYNC] = "a sync failed",
+        [S3_ZFAULT_CORRUPT] = "a checksum did not hold",
+        [S3_ZFAULT_HUNG] = "an operation does not end",
+        [S3_ZFAULT_UNKNOWN] = "writes of unknown outcome: restart to read it",
+        [S3_ZFAULT_NEW] = "new, being filled",
+    };
+
+    return code < S3_ZFAULTS ? texts[code] : "";
+}
+
+
+void
 s3_zone_lock(s3_zdrive_t *d)
 {
     /* whoever died inside has left everything whole */
-    if (pthread_mutex_lock(&d->lock) == EOWNERDEAD) {
+    if (pthread_mutex_lock(&d->lock) == EOWNERDEAD && !s3_break(LOCK_LOST)) {
         pthread_mutex_consistent(&d->lock);
     }
 }

@@ -42,7 +42,7 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_ZONE_LAYOUT 1
+#define S3_ZONE_LAYOUT 2
 #define S3_ZONE_PROCS 64
 #define S3_ZONE_ARENAS 4
 #define S3_ZONE_ARENA_MIN (64 * 1024)
@@ -127,17 +127,47 @@ typedef struct {
     uint64_t flushed; /* [A] generation of its table; 0: in none */
 } s3_zarena_t;
 
+/*
+ * Why a drive is in its state, in s3_zdrive_t.fault_code, and what last went
+ * wrong with it.  Numbers are of this mapping only and are stored nowhere.
+ */
+
+typedef enum {
+    S3_ZFAULT_NONE = 0,
+    S3_ZFAULT_ABSENT,   /* no such directory, or nothing of a drive in it */
+    S3_ZFAULT_REPLACED, /* something else is at its place */
+    S3_ZFAULT_EMPTY,    /* an empty directory is at its place */
+    S3_ZFAULT_FORMAT,   /* format.json can't be read or is not this store's */
+    S3_ZFAULT_LOCKED,   /* another process has it */
+    S3_ZFAULT_RECOVER,  /* what is on it can't be read at start or return */
+    S3_ZFAULT_READONLY, /* writes are refused: EROFS */
+    S3_ZFAULT_FULL,     /* no space but the reserve, or ENOSPC */
+    S3_ZFAULT_PLACES,   /* no place for another segment in the mapping */
+    S3_ZFAULT_READ,     /* a read failed */
+    S3_ZFAULT_WRITE,    /* a write failed */
+    S3_ZFAULT_SYNC,     /* a sync failed */
+    S3_ZFAULT_CORRUPT,  /* bytes came that do not hold their checksum */
+    S3_ZFAULT_HUNG,     /* an operation does not end */
+    S3_ZFAULT_UNKNOWN,  /* writes whose outcome nobody knows: until a start */
+    S3_ZFAULT_NEW,      /* new at its place, being filled */
+    S3_ZFAULTS
+} s3_zfault_t;
+
 typedef struct {
     pthread_mutex_t lock;
 
-    uint32_t state;     /* [A] s3_drive_state_t */
-    uint32_t known;     /* its part here was made from the drive */
-    uint32_t arrivals;  /* [A] times it came back: files are opened anew */
-    uint64_t returning; /* [A] who brings it back, as `lease` */
-    uint32_t failed;    /* [A] entries that are FAILED: until a restart */
-    uint32_t refilling; /* new at its place: others have what it lacks */
-    uint32_t orphans;   /* [A] times a settler could not read this drive */
-    uint32_t lost;      /* records were damaged when it was recovered */
+    uint32_t state;       /* [A] s3_drive_state_t */
+    uint32_t fault_code;  /* [A] of the state, by s3_zone_fault() */
+    uint32_t fault_errno; /* [A] 0: none */
+    uint32_t last_code;   /* [A] of the last that was no S3_ZFAULT_NONE */
+    uint32_t last_errno;  /* [A] */
+    uint32_t known;       /* its part here was made from the drive */
+    uint32_t arrivals;    /* [A] times it came back: files are opened anew */
+    uint64_t returning;   /* [A] who brings it back, as `lease` */
+    uint32_t failed;      /* [A] entries that are FAILED: until a restart */
+    uint32_t refilling;   /* new at its place: others have what it lacks */
+    uint32_t orphans;     /* [A] times a settler could not read this drive */
+    uint32_t lost;        /* records were damaged when it was recovered */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
     uint64_t votes;
@@ -146,6 +176,7 @@ typedef struct {
     uint64_t cleaned;
     uint64_t bytes_free;
     uint64_t bytes_total;
+    s3_drive_stats_t stats;
 
     /* [L] tables */
     uint64_t generation; /* [A] of the list that counts, for a quick look */
@@ -192,6 +223,7 @@ typedef struct {
     uint64_t clock;       /* [A] */
     uint32_t incarnation; /* [A] last one given out */
     uint32_t reserved;
+    uint64_t bucket_changes; /* [A] see s3_zone_changed() */
     s3_zproc_t procs[S3_ZONE_PROCS];
     s3_zdrive_t drives[];
 } s3_zone_t;
@@ -218,6 +250,19 @@ void s3_zone_unlock(s3_zdrive_t *d);
 uint64_t s3_zone_clock(s3_zone_t *z, uint64_t wall_us);
 void s3_zone_saw(s3_zone_t *z, uint64_t time);
 uint64_t s3_zone_time(const s3_zone_t *z); /* greatest so far */
+
+/*
+ * Something may be different in the list of buckets: called after a record of
+ * S3_BUCKET_BUCKETS became durable on any drive, or may have.  Who finds the
+ * counter as it was before a quorum read would read the same again.
+ */
+
+static inline void
+s3_zone_changed(s3_zone_t *z)
+{
+    __atomic_add_fetch(&z->bucket_changes, 1, __ATOMIC_ACQ_REL);
+}
+
 
 /* Base of an arena. */
 void *s3_zone_arena(s3_zone_t *z, unsigned drive, unsigned arena);
@@ -299,6 +344,43 @@ s3_zone_count(uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
+
+
+/*
+ * Why the drive is as it is, for those who look at it: an s3_zfault_t, and an
+ * errno or 0.  S3_ZFAULT_NONE once it works again.  Nothing depends on it; who
+ * reads while it is being written may see one half of each.
+ */
+
+static inline void
+s3_zone_fault(s3_zdrive_t *d, s3_zfault_t code, int err)
+{
+    __atomic_store_n(&d->fault_errno, (uint32_t) err, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->fault_code, (uint32_t) code, __ATOMIC_RELAXED);
+
+    if (code != S3_ZFAULT_NONE) {
+        __atomic_store_n(&d->last_errno, (uint32_t) err, __ATOMIC_RELAXED);
+        __atomic_store_n(&d->last_code, (uint32_t) code, __ATOMIC_RELAXED);
+    }
+}
+
+
+/* Something went wrong that leaves the state as it is. */
+
+static inline void
+s3_zone_last_fault(s3_zdrive_t *d, s3_zfault_t code, int err)
+{
+    __atomic_store_n(&d->last_errno, (uint32_t) err, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->last_code, (uint32_t) code, __ATOMIC_RELAXED);
+}
+
+
+/* A drive is about to be readable again, and may have notes about the others
+ * that nobody has seen: something is pending until they have been counted. */
+void s3_zone_suspect(s3_zone_t *z);
+
+/* In words, without the errno; "" for none.  Never NULL. */
+const char *s3_zone_fault_text(unsigned code);
 
 #pragma GCC visibility pop
 

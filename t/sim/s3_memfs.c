@@ -646,6 +646,15 @@ s3_memfs_set_capacity(s3_memfs_t *m, uint64_t bytes)
 
 
 void
+s3_memfs_set_hung(s3_memfs_t *m, int hung)
+{
+    uint64_t bit = (uint64_t) 1 << m->drive;
+
+    m->sim->hung = hung ? m->sim->hung | bit : m->sim->hung & ~bit;
+}
+
+
+void
 s3_memfs_set_dead(s3_memfs_t *m, int dead)
 {
     m->dead = dead;

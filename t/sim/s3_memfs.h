@@ -62,6 +62,9 @@ void s3_memfs_crash(s3_memfs_t *m);
 /* Everything fails with S3_EIO while it is set. */
 void s3_memfs_set_dead(s3_memfs_t *m, int dead);
 
+/* What is asked of it happens only when it goes on. */
+void s3_memfs_set_hung(s3_memfs_t *m, int hung);
+
 /* Flips one bit at rest.  S3_ENOENT, S3_EINVAL. */
 int s3_memfs_rot(s3_memfs_t *m, const char *path, uint64_t off, unsigned bit);
 
@@ -90,6 +93,10 @@ void s3_sim_skew(s3_loop_t *loop, int64_t us); /* its wall clock is off */
  * process had in memory is the caller's to free after this. */
 void s3_sim_kill(s3_loop_t *loop);
 
+/* Whose turn or task it is, or was: a test may end the thread that runs the
+ * world in the middle of a call, and then kill that process. */
+s3_loop_t *s3_sim_running(s3_sim_t *sim);
+
 
 /* One turn of one loop; 0 when nothing is left to do (background timers do
  * not count) or the world has stopped. */
@@ -97,6 +104,8 @@ int s3_sim_step(s3_sim_t *sim);
 void s3_sim_run(s3_sim_t *sim);                /* until 0 */
 int s3_sim_until(s3_sim_t *sim, int *flag);    /* until *flag; 0: never came */
 void s3_sim_sleep(s3_sim_t *sim, uint64_t us); /* runs all that is due */
+void s3_sim_slow(s3_sim_t *sim, unsigned factor); /* drives; 1: not */
+void s3_sim_jump(s3_sim_t *sim, uint64_t us);  /* everybody stood still */
 void s3_sim_verbose(s3_sim_t *sim, int on);    /* loop->log() to stderr */
 
 #endif /* S3_MEMFS_H */

@@ -1,6 +1,6 @@
 /*
  * Inside of the world in memory: shared by s3_memdisk.c (what lies
- * there), s3_memfs.c (calls) and s3_memloop.c (processes, time, faults).
+ * there), s3_memfs.c (calls), s3_memfault.c and s3_memloop.c (processes, time).
  */
 
 #ifndef S3_MEMFS_IMPL_H
@@ -111,6 +111,9 @@ struct s3_sim_s {
     int in_turn;
     int in_task;
     int verbose;
+    uint64_t hung;         /* drives */
+    unsigned slow;         /* how many times */
+    s3_simloop_t *running; /* whose turn or task it is, or was */
 
     s3_memfs_t *drives[S3_SIM_DRIVES];
     unsigned n_drives;

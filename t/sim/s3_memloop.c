@@ -1,5 +1,5 @@
 /*
- * Time, chance, faults and processes of the world in memory.
+ * Time, chance and processes of the world in memory.
  *
  * What a process has asked for is an event that is due at a random later
  * time.  A turn of a loop takes a few events that are due together, then runs
@@ -45,118 +45,6 @@ s3_sim_now(const s3_sim_t *sim)
 }
 
 
-/* Faults. */
-
-s3_fault_t
-s3_sim_io(s3_sim_t *sim, unsigned drive)
-{
-    unsigned i;
-    uint64_t io;
-
-    if (sim->stopped) {
-        return S3_FAULT_STOP;
-    }
-
-    io = sim->ios++;
-
-    for (i = 0; i < sim->n_at; i++) {
-        if (sim->at[i].io == io) {
-            sim->stopped = sim->at[i].fault == S3_FAULT_STOP;
-            return sim->at[i].fault;
-        }
-    }
-
-    for (i = 0; i < sim->n_rate; i++) {
-        if (sim->rate[i].per_million
-            && (sim->rate[i].drive == -1 || sim->rate[i].drive == (int) drive)
-            && s3_sim_random(sim, 1000000) < sim->rate[i].per_million)
-        {
-            return sim->rate[i].fault;
-        }
-    }
-
-    return S3_FAULT_NONE;
-}
-
-
-uint64_t
-s3_sim_ios(const s3_sim_t *sim)
-{
-    return sim->ios;
-}
-
-
-void
-s3_sim_fault_at(s3_sim_t *sim, uint64_t io, s3_fault_t fault)
-{
-    unsigned i;
-
-    /* a place that is used up, or a new one */
-    for (i = 0; i < sim->n_at && sim->at[i].io >= sim->ios; i++) {
-        /* void */
-    }
-
-    if (i == S3_SIM_FAULTS) {
-        abort();
-    }
-
-    sim->at[i].io = io;
-    sim->at[i].fault = fault;
-
-    if (i == sim->n_at) {
-        sim->n_at++;
-    }
-}
-
-
-void
-s3_sim_fault_rate(s3_sim_t *sim, int drive, s3_fault_t fault,
-                  unsigned per_million)
-{
-    unsigned i;
-
-    for (i = 0; i < sim->n_rate; i++) {
-        if (sim->rate[i].drive == drive && sim->rate[i].fault == fault) {
-            break;
-        }
-    }
-
-    if (i == S3_SIM_FAULTS) {
-        abort();
-    }
-
-    sim->rate[i].drive = drive;
-    sim->rate[i].fault = fault;
-    sim->rate[i].per_million = per_million;
-
-    if (i == sim->n_rate) {
-        sim->n_rate++;
-    }
-}
-
-
-void
-s3_sim_fault_clear(s3_sim_t *sim)
-{
-    sim->n_at = 0;
-    sim->n_rate = 0;
-}
-
-
-int
-s3_sim_stopped(const s3_sim_t *sim)
-{
-    return sim->stopped;
-}
-
-
-void
-s3_sim_resume(s3_sim_t *sim)
-{
-    sim->stopped = 0;
-}
-
-
 /* Events. */
 
 static s3_event_t *
@@ -190,6 +78,35 @@ s3_sim_remove(s3_sim_t *sim, s3_event_t *e)
 }
 
 
+/* A drive that hangs does nothing until it goes on. */
+
+static int
+s3_sim_hangs(const s3_sim_t *sim, const s3_event_t *e)
+{
+    unsigned drive;
+
+    switch (e->kind) {
+
+    case S3_EVENT_AIO:
+        drive = ((const s3_aio_t *) e->what)->drive;
+        break;
+
+    case S3_EVENT_RUN:
+        drive = ((const s3_task_t *) e->what)->drive;
+        break;
+
+    case S3_EVENT_ORPHAN:
+        drive = e->m->drive;
+        break;
+
+    default:
+        return 0;
+    }
+
+    return (int) (sim->hung >> drive & 1);
+}
+
+
 /* The first of loop l, or of all. */
 
 static s3_event_t *
@@ -203,7 +120,8 @@ s3_sim_first(s3_sim_t *sim, s3_simloop_t *l)
 
         if ((l == NULL || e->loop == l)
             && (first == NULL || e->due < first->due
-                || (e->due == first->due && e->seq < first->seq)))
+                || (e->due == first->due && e->seq < first->seq))
+            && !(sim->hung && s3_sim_hangs(sim, e)))
         {
             first = e;
         }
@@ -218,7 +136,8 @@ s3_sim_first(s3_sim_t *sim, s3_simloop_t *l)
 static uint64_t
 s3_sim_delay(s3_sim_t *sim)
 {
-    return 10 + s3_sim_random(sim, s3_sim_random(sim, 16) ? 300 : 5000);
+    return sim->slow
+           * (10 + s3_sim_random(sim, s3_sim_random(sim, 16) ? 300 : 5000));
 }
 
 
@@ -443,6 +362,13 @@ s3_sim_kill(s3_loop_t *loop)
     l->dead = 1;
     l->first = NULL;
 
+    if (sim->running == l) {
+        /* it may have died in the middle of a turn */
+        sim->running = NULL;
+        sim->in_turn = 0;
+        sim->in_task = 0;
+    }
+
     for (i = 0; i < sim->n_events; /* void */) {
         e = &sim->events[i];
         aio = e->what;
@@ -551,6 +477,7 @@ s3_sim_turn(s3_sim_t *sim, s3_simloop_t *l, s3_event_t *e)
     n = 1 + (unsigned) s3_sim_random(sim, 4);
     end = sim->now + S3_SIM_TURN;
     sim->in_turn = 1;
+    sim->running = l;
 
     while (e && n-- && !sim->stopped && !l->dead) {
         ev = *e;
@@ -575,6 +502,7 @@ s3_sim_thread(s3_sim_t *sim, s3_event_t ev)
 {
     s3_task_t *task = ev.what;
 
+    sim->running = ev.loop;
     sim->in_task = 1;
     task->run(task);
     sim->in_task = 0;
@@ -713,6 +641,27 @@ s3_sim_sleep(s3_sim_t *sim, uint64_t us)
 }
 
 
+s3_loop_t *
+s3_sim_running(s3_sim_t *sim)
+{
+    return sim->running ? &sim->running->loop : NULL;
+}
+
+
+void
+s3_sim_slow(s3_sim_t *sim, unsigned factor)
+{
+    sim->slow = factor;
+}
+
+
+void
+s3_sim_jump(s3_sim_t *sim, uint64_t us)
+{
+    sim->now += us;
+}
+
+
 void
 s3_sim_verbose(s3_sim_t *sim, int on)
 {
@@ -727,6 +676,7 @@ s3_sim_create(uint64_t seed)
 
     sim = s3_sim_need(calloc(1, sizeof(*sim)));
     sim->state = seed;
+    sim->slow = 1;
 
     return sim;
 }

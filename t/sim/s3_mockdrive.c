@@ -828,6 +828,7 @@ s3_mock_do_list(s3_mock_t *m, s3_req_t *req)
     scan->items = s3_mock_block(scan, max * sizeof(s3_item_t));
     scan->n = 0;
     scan->end = 0;
+    scan->following = 0;
     scan->floor = m->floor;
     common = 0;
 
@@ -842,6 +843,7 @@ s3_mock_do_list(s3_mock_t *m, s3_req_t *req)
 
         if (i == m->n_keys || k->bucket != scan->bucket) {
             scan->end = 1;
+            scan->following = i == m->n_keys ? 0 : k->bucket;
             break;
         }
 

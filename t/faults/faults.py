@@ -1,0 +1,370 @@
+"""A server over drives that can be made to fail, and their cleaning up.
+
+Drives are directories, loop mounts of ext4 and xfs, or mounts of faultfs.  All
+that a World has made is undone by its close(), whatever has happened.
+"""
+
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("S3_FAULTS_BUILD", TOP / "build"))
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+MODULE = pathlib.Path(os.environ.get(
+    "S3_FAULTS_MODULE", BUILD / "ngx_http_s3_module.so"))
+FAULTFS = BUILD / "faultfs"
+
+# of faultfs
+NO_READ, NO_WRITE, NO_SYNC, READ_ONLY, HANG_DATA, HANG_ALL, NO_SPACE = range(7)
+
+# linux/fs.h, the same for ext4 and xfs: nothing more reaches the disk
+FS_IOC_SHUTDOWN = 0x8004587D
+SHUTDOWN_NOLOGFLUSH = 2
+
+
+def sh(*command, check=True):
+    r = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT)
+    if check and r.returncode:
+        raise RuntimeError(f"{command}: {r.stdout.decode()}")
+    return r.stdout.decode()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def state_of(pid):
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[:2]
+
+
+def alive(pid):
+    state = state_of(pid)
+    return state is not None and state[0] not in ("Z", "X")
+
+
+def children(pid):
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        state = state_of(path.name)
+        if state and int(state[1]) == pid and state[0] not in ("Z", "X"):
+            found.append(int(path.name))
+    return found
+
+
+def until(what, seconds, check, every=0.1):
+    """Waits for check() to be true, and returns how long it took."""
+    begin = time.monotonic()
+    while True:
+        if check():
+            return time.monotonic() - begin
+        if time.monotonic() - begin > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(every)
+
+
+class Directory:
+    """A plain directory; `away` and `back` take it off and on again."""
+
+    def __init__(self, world, index):
+        self.path = world.top / f"drive{index}"
+        self.hidden = world.top / f"away{index}"
+        self.path.mkdir()
+
+    def away(self):
+        self.path.rename(self.hidden)
+
+    def back(self):
+        self.hidden.rename(self.path)
+
+    def close(self):
+        pass
+
+
+class Loop:
+    """A file system of its own in a file."""
+
+    def __init__(self, world, index, kind="ext4", size="1G", backing=None):
+        self.kind = kind
+        self.path = world.top / f"drive{index}"
+        self.image = pathlib.Path(backing or world.top) / f"image{index}"
+        self.path.mkdir()
+        self.mounted = False
+        self.device = None
+        with open(self.image, "wb") as f:
+            scale = {"M": 2**20, "G": 2**30}[size[-1]]
+            f.truncate(int(size[:-1]) * scale)
+        if kind == "ext4":
+            sh("mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=1",
+               "-m", "0", self.image)
+        else:
+            sh("mkfs.xfs", "-q", "-K", "-f", self.image)
+        self.mount()
+
+    def mount(self, options="noatime"):
+        self.device = sh("losetup", "--find", "--show", self.image).strip()
+        try:
+            sh("mount", "-t", self.kind, "-o", options, self.device, self.path)
+        except RuntimeError:
+            sh("losetup", "-d", self.device)
+            self.device = None
+            raise
+        self.mounted = True
+
+    def remount(self, how):
+        sh("mount", "-o", f"remount,{how}", self.path)
+
+    def shutdown(self):
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, FS_IOC_SHUTDOWN,
+                        struct.pack("I", SHUTDOWN_NOLOGFLUSH))
+        finally:
+            os.close(fd)
+
+    def umount(self, lazy=False):
+        if self.mounted:
+            sh("umount", *(["-l"] if lazy else []), self.path)
+            self.mounted = False
+        if self.device:
+            sh("losetup", "-d", self.device, check=False)
+            self.device = None
+
+    def close(self):
+        if self.mounted:
+            sh("umount", self.path, check=False)
+            if os.path.ismount(self.path):
+                sh("umount", "-l", self.path, check=False)
+            self.mounted = False
+        if self.device:
+            sh("losetup", "-d", self.device, check=False)
+            self.device = None
+
+
+class Faulty:
+    """A directory behind faultfs, with switches."""
+
+    def __init__(self, world, index):
+        self.source = world.top / f"source{index}"
+        self.path = world.top / f"drive{index}"
+        self.switches = world.top / f"switches{index}"
+        self.source.mkdir()
+        self.path.mkdir()
+        self.switches.write_bytes(bytes(4096))
+        self.process = None
+        self.mount()
+
+    def mount(self):
+        self.process = subprocess.Popen(
+            [str(FAULTFS), str(self.switches), str(self.source),
+             str(self.path), "-f", "-o", "allow_other,max_threads=64"],
+            stdin=subprocess.DEVNULL)
+        until("faultfs is mounted", 10, lambda: os.path.ismount(self.path))
+
+    def set(self, *which):
+        with open(self.switches, "r+b") as f:
+            f.write(bytes(1 if i in which else 0 for i in range(8)))
+
+    def umount(self):
+        sh("umount", "-l", self.path)
+        self.process.wait(10)
+        self.process = None
+
+    def close(self):
+        self.set()
+        sh("umount", "-l", self.path, check=False)
+        if self.process:
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+CONF = """
+load_module "{module}";
+daemon off;
+user root;
+worker_processes {workers};
+worker_shutdown_timeout 60s;
+pid "{top}/nginx.pid";
+error_log "{top}/error.log" {level};
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path "{top}/temp";
+    keepalive_requests 100000;
+    s3_drives {drives};
+    {more}
+    s3_credentials "{top}/credentials";
+    s3_region us-east-1;
+    server {{
+        listen 127.0.0.1:{port} {listen};
+        client_max_body_size 0;
+        location / {{ s3; }}
+    }}
+}}
+"""
+
+KEYS = ("S3FAULTS", "secretsecretsecretsecret")
+
+
+class World:
+    """Drives and one server, in a directory that goes at the end."""
+
+    def __init__(self, kinds, parity=None, workers=3, more="", listen="",
+                 level="info"):
+        self.top = pathlib.Path(tempfile.mkdtemp(prefix="s3-faults-"))
+        self.drives = []
+        self.port = free_port()
+        self.master = None
+        self.seen = 0
+        try:
+            for i, kind in enumerate(kinds):
+                self.drives.append(kind(self, i + 1))
+            if parity is not None:
+                more += f"\n    s3_parity {parity};"
+            (self.top / "credentials").write_text(":".join(KEYS) + "\n")
+            (self.top / "credentials").chmod(0o600)
+            (self.top / "nginx.conf").write_text(CONF.format(
+                module=MODULE, workers=workers, top=self.top, port=self.port,
+                drives=" ".join(f'"{d.path}"' for d in self.drives),
+                more=more, listen=listen, level=level))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind and not issubclass(kind, KeyboardInterrupt):
+            print(self.log()[-6000:])
+        self.close()
+
+    def command(self):
+        return [NGINX, "-e", str(self.top / "error.log"),
+                "-c", str(self.top / "nginx.conf")]
+
+    def spawn(self):
+        """Starts the master and does not wait for it."""
+        self.master = subprocess.Popen(self.command(),
+                                       stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.STDOUT)
+
+    def start(self, seconds=30):
+        begin = time.monotonic()
+        (self.top / "nginx.pid").unlink(missing_ok=True)
+        self.spawn()
+        until("the server answers", seconds, self.answers, 0.02)
+        return time.monotonic() - begin
+
+    def answers(self):
+        if self.master.poll() is not None:
+            raise RuntimeError("nginx ended: " + self.log()[-3000:])
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                s.settimeout(5)
+                s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return s.recv(12).startswith(b"HTTP/1.1 4")
+        except OSError:
+            return False
+
+    def pid(self):
+        """The master of now: after a binary upgrade another one."""
+        try:
+            return int((self.top / "nginx.pid").read_text())
+        except (OSError, ValueError):
+            return self.master.pid
+
+    def workers(self):
+        return children(self.pid())
+
+    def all_pids(self):
+        """Masters and workers, of before an upgrade, too."""
+        found, todo = set(), {self.master.pid, self.pid()}
+        while todo:
+            pid = todo.pop()
+            if alive(pid) and pid not in found:
+                found.add(pid)
+                todo.update(children(pid))
+        return found
+
+    def kill_all(self):
+        if self.master is None:
+            return
+        pids = self.all_pids()
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.master.wait()
+        until("all are dead", 20, lambda: not any(alive(p) for p in pids),
+              0.01)
+        self.master = None
+
+    def stop(self, how=signal.SIGQUIT, seconds=30):
+        pids = self.all_pids()
+        os.kill(self.pid(), how)
+        took = until("nginx has ended", seconds,
+                     lambda: self.master.poll() is not None
+                     and not any(alive(p) for p in pids), 0.02)
+        self.master = None
+        return took
+
+    def log(self):
+        path = self.top / "error.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def news(self):
+        """What the log says since the last call, without times."""
+        text = self.log()
+        part, self.seen = text[self.seen:], len(text)
+        return part
+
+    def count(self, pattern, text=None):
+        return len(re.findall(pattern, self.log() if text is None else text))
+
+    def says(self, pattern, seconds=15):
+        return until(f'the log says "{pattern}"', seconds,
+                     lambda: re.search(pattern, self.log()[self.seen:]))
+
+    def close(self):
+        for drive in self.drives:
+            if isinstance(drive, Faulty):
+                drive.set()
+        if self.master is not None:
+            try:
+                self.kill_all()
+            except AssertionError as e:
+                print(e)
+        for drive in reversed(self.drives):
+            try:
+                drive.close()
+            except Exception as e:
+                print(f"{drive.path}: {e}")
+        if os.environ.get("S3_FAULTS_KEEP"):
+            shutil.copy(self.top / "error.log", os.environ["S3_FAULTS_KEEP"])
+        with open("/proc/mounts") as f:
+            if any(line.split()[1].startswith(str(self.top)) for line in f):
+                print(f"{self.top}: something is still mounted there")
+                return
+        shutil.rmtree(self.top, ignore_errors=True)
