@@ -3,6 +3,8 @@
 # make sim        the simulators: a drive, the protocol, the whole store; and
 #                 that they find what is broken on purpose (sim-controls)
 # make sim-long   the whole store for an hour (LONG_SECONDS=...)
+# make tsan       workers as threads over one shared memory, the thread pools
+#                 and asynchronous I/O, under ThreadSanitizer
 # make fuzz       every fuzzer: its corpus, then FUZZ_RUNS inputs, always the
 #                 same; FUZZ_RUNS=-1 FUZZ_SEED=0 FUZZ_SECONDS=3600 searches on
 # make s3ctl      the offline tool, build/s3ctl; s3ctl-asan with ASan and UBSan
@@ -37,12 +39,12 @@ PURE_SRC := $(sort $(wildcard storage/*.c ngx_s3_module/protocol/*.c))
 PURE_ALL := $(sort $(wildcard storage/*.[ch] ngx_s3_module/protocol/*.[ch]))
 CTL_SRC := $(sort $(wildcard s3ctl/*.c))
 CTL_ALL := $(sort $(wildcard s3ctl/*.[ch]))
-TEST_C := $(wildcard t/unit/*.[ch] t/sim/*.[ch] t/fuzz/*.[ch])
+TEST_C := $(wildcard t/unit/*.[ch] t/sim/*.[ch] t/tsan/*.[ch] t/fuzz/*.[ch])
 ALL_SRC := $(sort $(wildcard ngx_s3_module/*.[ch]) $(PURE_ALL))
 INC := -I. -Istorage -Ingx_s3_module/protocol -Ingx_s3_module \
 	-It/unit -It/sim
 
-.PHONY: all module s3ctl s3ctl-asan unit sim sim-store sim-long sim-controls \
+.PHONY: all module s3ctl s3ctl-asan unit tsan sim sim-store sim-long sim-controls \
 	fuzz bench lint clean lint-rules \
 	lint-format lint-clang
 all: module
@@ -68,7 +70,7 @@ $(shell mkdir -p $(ABS_BUILD); \
 CONFIGURE := $(firstword $(wildcard $(NGINX_SRC)/configure) \
 	$(NGINX_SRC)/auto/configure)
 
-$(STAMP): config $(SOURCES) $(CONFIGURE)
+$(STAMP): config ngx_s3_module/status.html $(SOURCES) $(CONFIGURE)
 	@echo "configure ($(NGINX_SRC))"
 	@cd $(NGINX_SRC); \
 	if [ -f conf_flags ]; then . ./conf_flags; else NGX_CONF_FLAGS=(); fi; \
@@ -92,7 +94,7 @@ module: $(STAMP)
 CTL := $(BUILD)/ctl
 CTL_CFLAGS := -std=gnu11 -O2 -g $(WARN) $(INC) -MMD -MP
 CTL_OWN := $(CTL_SRC:.c=.o) ngx_s3_module/ngx_s3_fs.o \
-	ngx_s3_module/ngx_s3_fs_time.o
+	ngx_s3_module/ngx_s3_fs_probe.o ngx_s3_module/ngx_s3_fs_time.o
 CTL_OBJ := $(CTL_OWN) $(PURE_SRC:.c=.o)
 
 $(CTL)/%.o: %.c
@@ -143,6 +145,16 @@ $(UNIT)/t/unit/test_s3ctl: $(addprefix $(UNIT)/,$(filter-out \
 
 $(BUILD)/s3ctl-asan: $(addprefix $(UNIT)/,$(CTL_OBJ))
 	@$(CC) $(SAN) -o $@ $^ $(LIBS)
+
+# A file system with switches for what drives do, for t/faults.
+
+.PHONY: faultfs
+faultfs: $(BUILD)/faultfs
+
+$(BUILD)/faultfs: t/faults/faultfs.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 \
+		-o $@ $< $$(pkg-config --cflags --libs fuse3)
 
 run_each = failed=0; for t in $(1); do printf '%-44s ' "$$t"; \
 	if timeout $(SIM_SECONDS) $$t > $$t.out 2>&1; then tail -1 $$t.out; \
@@ -199,17 +211,63 @@ sim-long: $(STORE_SIM)
 		WORLD_SECONDS=$(or $(LONG_SECONDS),3600) \
 		WORLD_SEED=$(or $(LONG_SEED),1000000)
 	@$(MAKE) --no-print-directory sim-controls CONTROL_SECONDS=300
+	@$(MAKE) --no-print-directory sim-controls CONTROLS='$(SLOW)' \
+		CONTROL_SECONDS=1200
+	-@$(MAKE) --no-print-directory sim-controls CONTROLS='$(RARE)' \
+		CONTROL_SECONDS=$(or $(LONG_SECONDS),3600)
 
-# broken on purpose, each way must be found; the kinds of faults that find it
-# soon are given, where not all of them do
-CONTROL_SECONDS ?= 60
-CONTROLS = $$($(STORE_SIM) -l)
+# broken on purpose, each way must be found; SLOW: within minutes, so only in
+# sim-long; RARE: mostly not within hours
+CONTROL_SECONDS ?= 90
+SLOW := WEAK_KILL COMPLETE_AT_W RETRY NO_NOTES
+RARE := NO_FENCE NO_RING REFUSE_PENDING
+CONTROLS = $(filter-out $(SLOW) $(RARE),$(shell $(STORE_SIM) -l))
 
 sim-controls: $(STORE_SIM)
 	@failed=0; for x in $(CONTROLS); do \
-		$(STORE_SIM) 1 1000000 -t $(CONTROL_SECONDS) -x $$x > $(STORE_SIM).$$x \
-			|| failed=1; \
-		tail -1 $(STORE_SIM).$$x; rm -f $(STORE_SIM).$$x; done; exit $$failed
+		$(STORE_SIM) 1 1000000 -t $(CONTROL_SECONDS) -x $$x \
+			> $(STORE_SIM).$$x || failed=1; \
+		tail -1 $(STORE_SIM).$$x; rm -f $(STORE_SIM).$$x; done; \
+	exit $$failed
+
+
+# --- races ------------------------------------------------------------------------
+
+# A report makes a program end with 66; the last run must.
+
+TSAN := $(BUILD)/tsan
+TSAN_SECONDS ?= 4
+TSAN_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=thread $(INC) -It/tsan \
+	-MMD -MP
+TSAN_RACE := $(patsubst %.c,$(TSAN)/%,$(call programs,t/tsan))
+TSAN_UNIT := $(TSAN)/t/unit/test_threads $(TSAN)/t/unit/test_aio
+TSAN_OWN := $(call helpers,t/tsan) $(addprefix ngx_s3_module/ngx_s3_,fs.c \
+	fs_probe.c fs_time.c threads.c aio.c)
+
+$(TSAN)/%.o: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(TSAN_CFLAGS) -c -o $@ $<
+
+$(TSAN)/libs3.a: $(patsubst %.c,$(TSAN)/%.o,$(PURE_SRC))
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(TSAN_RACE): $(patsubst %.c,$(TSAN)/%.o,$(TSAN_OWN))
+
+$(TSAN_RACE) $(TSAN_UNIT): $(TSAN)/%: $(TSAN)/%.o $(TSAN)/libs3.a
+	@$(CC) -fsanitize=thread -o $@ $(filter %.o,$^) $(TSAN)/libs3.a $(LIBS)
+
+tsan: $(TSAN_RACE) $(TSAN_UNIT)
+	@for t in $(TSAN_UNIT) '$(TSAN)/t/tsan/race_zone 1' \
+		'$(TSAN)/t/tsan/race_node $(TSAN_SECONDS)' \
+		'$(TSAN)/t/tsan/race_node $(TSAN_SECONDS) /dev/shm'; do \
+		printf '%-44s ' "$$t"; \
+		timeout $(SIM_SECONDS) $$t > $(TSAN)/out 2>&1 \
+			|| { echo "FAILED ($$?)"; cat $(TSAN)/out; exit 1; }; \
+		tail -1 $(TSAN)/out; done
+	@status=0; $(TSAN)/t/tsan/race_zone broken > /dev/null 2>&1 \
+		|| status=$$?; test $$status = 66 \
+		|| { echo "race_zone broken: $$status, not 66"; exit 1; }
 
 
 # --- fuzzers --------------------------------------------------------------------
@@ -270,7 +328,7 @@ lint-format:
 		$(CTL_ALL)
 
 lint-clang: config
-	@for f in $(PURE_SRC) $(CTL_SRC) $(wildcard t/unit/*.c t/sim/*.c t/fuzz/*.c); do \
+	@for f in $(PURE_SRC) $(CTL_SRC) $(wildcard t/unit/*.c t/sim/*.c t/tsan/*.c t/fuzz/*.c); do \
 		$(CLANG) -std=gnu11 -fsyntax-only $(WARN) $(INC) $$f; done
 	+@$(MAKE) --no-print-directory module CC=$(CLANG) \
 		BUILD=$(BUILD)/clang
@@ -282,4 +340,4 @@ bench:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(CTL) $(UNIT) $(FUZZ) $(WORLD) -name '*.d' 2>/dev/null)
+-include $(shell find $(CTL) $(UNIT) $(TSAN) $(FUZZ) $(WORLD) -name '*.d' 2>/dev/null)

@@ -11,6 +11,9 @@
  * meanwhile handed to the sink.  Nothing is read before both are done with
  * them: the client's window closes.
  *
+ * What no thread hashes is read to where the writer wants it, if it lies in
+ * one piece for long enough: then nothing is copied on the way.
+ *
  * Nothing that was handed to a sink counts before end() is called: then every
  * signature, digest and length has been found right.
  */
@@ -24,13 +27,25 @@
 #define NGX_HTTP_S3_BODY_TURN  (128 * 1024)
 
 
+/* Contiguous data that is worth to be read apart from what frames it. */
+
+#define NGX_HTTP_S3_BODY_LARGE   (64 * 1024)
+
+/* What is read at a time of that framing. */
+
+#define NGX_HTTP_S3_BODY_FRAME   64
+
+
 static ngx_int_t ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s);
+static s3_err_t ngx_http_s3_body_fault(ngx_int_t rc);
 static void ngx_http_s3_body_handler(ngx_http_request_t *r);
 static void ngx_http_s3_body_event(ngx_http_request_t *r);
 static void ngx_http_s3_body_yield(ngx_event_t *ev);
 static void ngx_http_s3_body_process(ngx_http_s3_ctx_t *s);
 static ngx_uint_t ngx_http_s3_body_partial(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_body_pause(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_body_pieces(ngx_http_s3_ctx_t *s);
 static int ngx_http_s3_body_decode(ngx_http_s3_body_t *body);
 static int ngx_http_s3_body_decode_job(ngx_s3_hash_t *h);
@@ -41,7 +56,6 @@ static void ngx_http_s3_body_hashed(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_body_drain(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_fail(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_done(ngx_http_s3_ctx_t *s);
-static ssize_t ngx_http_s3_body_text_sink(ngx_http_s3_ctx_t *s, s3_str_t data);
 
 
 ngx_int_t
@@ -156,9 +170,7 @@ ngx_http_s3_body_read(ngx_http_s3_ctx_t *s)
         r->keepalive = 0;
         r->lingering_close = 1;
 
-        ngx_http_s3_error(s, rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
-                             ? S3_ERR_ENTITY_TOO_LARGE
-                             : S3_ERR_INCOMPLETE_BODY);
+        ngx_http_s3_error(s, ngx_http_s3_body_fault(rc));
 
     } else {
         /* the reference that the reading took; ours goes on */
@@ -166,6 +178,25 @@ ngx_http_s3_body_read(ngx_http_s3_ctx_t *s)
     }
 
     ngx_http_s3_release(s);
+}
+
+
+/* What nginx says of a body that it could not read; 500: it has no memory. */
+
+static s3_err_t
+ngx_http_s3_body_fault(ngx_int_t rc)
+{
+    switch (rc) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return S3_ERR_ENTITY_TOO_LARGE;
+
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        return S3_ERR_SLOW_DOWN;
+
+    default:
+        return S3_ERR_INCOMPLETE_BODY;
+    }
 }
 
 
@@ -185,6 +216,12 @@ ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s)
 
     body->threads = (length < 0 || length > NGX_HTTP_S3_DIGEST_LARGE)
                     && (body->need_md5 || body->slow || body->chunk_signed);
+
+    /* HTTP/2 and HTTP/3 have the data in buffers of their own */
+
+    body->direct = length > NGX_HTTP_S3_BODY_LARGE && !body->threads
+                   && s->r->http_version < NGX_HTTP_VERSION_20
+                   && body->sink == ngx_http_s3_writer_sink;
 }
 
 
@@ -300,12 +337,7 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
         }
 
         if (rc == NGX_AGAIN) {
-            s->body.paused = 1;
-
-            if (r->connection->read->timer_set) {
-                ngx_del_timer(r->connection->read);
-            }
-
+            ngx_http_s3_body_pause(s);
             return;
         }
 
@@ -339,13 +371,16 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
             return;
         }
 
+        if (s->body.direct && ngx_http_s3_body_aim(s) == NGX_AGAIN) {
+            ngx_http_s3_body_pause(s);
+            return;
+        }
+
         rc = ngx_http_read_unbuffered_request_body(r);
 
         if (rc == NGX_ERROR || rc >= NGX_HTTP_SPECIAL_RESPONSE) {
             r->keepalive = 0;
-            ngx_http_s3_error(s, rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE
-                                 ? S3_ERR_ENTITY_TOO_LARGE
-                                 : S3_ERR_INCOMPLETE_BODY);
+            ngx_http_s3_error(s, ngx_http_s3_body_fault(rc));
             return;
         }
 
@@ -355,6 +390,92 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
             return;
         }
     }
+}
+
+
+/* Until the sink has room again; meanwhile it is not the client who is late. */
+
+static void
+ngx_http_s3_body_pause(ngx_http_s3_ctx_t *s)
+{
+    ngx_event_t  *rev;
+
+    s->body.paused = 1;
+
+    rev = s->r->connection->read;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+}
+
+
+/*
+ * Where to read to: all that was read before is used up, so that nginx's
+ * buffer may lie elsewhere.  NGX_AGAIN: the sink is full.
+ */
+
+static ngx_int_t
+ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s)
+{
+    size_t                    size;
+    u_char                   *p;
+    ssize_t                   n;
+    uint64_t                  left;
+    ngx_buf_t                *b;
+    ngx_http_s3_body_t       *body;
+    ngx_http_request_body_t  *rb;
+
+    body = &s->body;
+    rb = s->r->request_body;
+
+    if (rb == NULL || rb->buf == NULL || rb->bufs != NULL) {
+        return NGX_OK;
+    }
+
+    b = rb->buf;
+
+    if (body->own == NULL) {
+        body->own = b->start;
+        body->own_end = b->end;
+    }
+
+    left = body->is_chunked ? s3_chunked_left(&body->chunked)
+                            : (uint64_t) rb->rest;
+
+    if (left >= NGX_HTTP_S3_BODY_LARGE) {
+        body->large = 1;
+    }
+
+    p = body->own;
+    size = body->own_end - p;
+
+    if (body->large) {
+        size = ngx_min(size, NGX_HTTP_S3_BODY_FRAME);
+
+        if (left) {
+            n = s3_writer_space(s->writer, &p);
+
+            if (n == 0) {
+                return NGX_AGAIN;
+            }
+
+            if (n < 0) {
+                /* the sink will say it */
+                p = body->own;
+
+            } else {
+                size = ngx_min((uint64_t) n, left);
+            }
+        }
+    }
+
+    b->start = p;
+    b->pos = p;
+    b->last = p;
+    b->end = p + size;
+
+    return NGX_OK;
 }
 
 
@@ -652,92 +773,4 @@ ngx_http_s3_body_done(ngx_http_s3_ctx_t *s)
     }
 
     body->end(s);
-}
-
-
-/* Documents. */
-
-void
-ngx_http_s3_body_collect(ngx_http_s3_ctx_t *s, size_t max,
-    ngx_http_s3_step_pt end)
-{
-    off_t                length;
-    size_t               size;
-    ngx_http_s3_body_t  *body;
-
-    body = &s->body;
-
-    body->max = max;
-    body->sink = ngx_http_s3_body_text_sink;
-    body->end = end;
-
-    if (ngx_http_s3_body_init(s) != NGX_OK) {
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    if ((s3_op_info(s->route.op)->flags & S3_OPF_CKSUM)
-        && !body->has_md5 && !body->has_sum && !body->trailer_sum)
-    {
-        s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
-                 "Missing required header for this request: Content-MD5 OR "
-                 "x-amz-checksum-*");
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    length = s->r->headers_in.content_length_n;
-    size = length > 0 && (size_t) length <= max ? (size_t) length : 4096;
-
-    body->text = ngx_create_temp_buf(s->pool, size);
-    if (body->text == NULL) {
-        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
-        return;
-    }
-
-    ngx_http_s3_body_read(s);
-}
-
-
-static ssize_t
-ngx_http_s3_body_text_sink(ngx_http_s3_ctx_t *s, s3_str_t data)
-{
-    size_t      used, size;
-    u_char     *p;
-    ngx_buf_t  *b;
-
-    b = s->body.text;
-
-    if ((size_t) (b->end - b->last) < data.len) {
-        used = b->last - b->pos;
-        size = 2 * (used + data.len);
-
-        p = ngx_palloc(s->pool, size);
-        if (p == NULL) {
-            return S3_ENOMEM;
-        }
-
-        ngx_memcpy(p, b->pos, used);
-        ngx_pfree(s->pool, b->start);
-
-        b->start = p;
-        b->pos = p;
-        b->last = p + used;
-        b->end = p + size;
-    }
-
-    b->last = ngx_cpymem(b->last, data.data, data.len);
-
-    return data.len;
-}
-
-
-s3_str_t
-ngx_http_s3_body_text(ngx_http_s3_ctx_t *s)
-{
-    ngx_buf_t  *b;
-
-    b = s->body.text;
-
-    return s3_str(b->pos, b->last - b->pos);
 }

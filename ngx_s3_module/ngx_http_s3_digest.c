@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_digest_fast(ngx_http_s3_ctx_t *s, s3_str_t data);
 static int ngx_http_s3_digest_slow(ngx_http_s3_ctx_t *s, s3_str_t data);
 static int ngx_http_s3_digest_job(ngx_s3_hash_t *h);
+static void ngx_http_s3_digest_hold(ngx_http_s3_ctx_t *s,
+    ngx_http_s3_step_pt step);
 static ngx_int_t ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s,
     ngx_http_s3_step_pt step);
 static void ngx_http_s3_digest_done(ngx_s3_hash_t *h);
@@ -304,14 +306,27 @@ ngx_http_s3_digest_update(ngx_http_s3_ctx_t *s, const s3_str_t *pieces,
         }
     }
 
-    for (i = 0; i < n; i++) {
-        if (body->need_md5) {
-            s3_md5x_update(&body->md5, pieces[i]);
-        }
-
-        if (body->slow && ngx_http_s3_digest_slow(s, pieces[i]) != S3_OK) {
+    for (i = 0; body->slow && i < n; i++) {
+        if (ngx_http_s3_digest_slow(s, pieces[i]) != S3_OK) {
             goto failed;
         }
+    }
+
+    if (body->need_md5 && size >= NGX_HTTP_S3_DIGEST_SMALL
+        && size <= NGX_HTTP_S3_DIGEST_LARGE)
+    {
+        body->hash.md5 = &body->md5;
+        body->hash.pieces = pieces;
+        body->hash.n = n;
+
+        ngx_http_s3_digest_hold(s, step);
+        ngx_s3_hash_gather(&body->hash);
+
+        return NGX_AGAIN;
+    }
+
+    for (i = 0; body->need_md5 && i < n; i++) {
+        s3_md5x_update(&body->md5, pieces[i]);
     }
 
     return NGX_OK;
@@ -401,8 +416,8 @@ ngx_http_s3_digest_run(ngx_http_s3_ctx_t *s, int (*run)(ngx_s3_hash_t *h),
  * keeps it as long as it is blocked.
  */
 
-static ngx_int_t
-ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
+static void
+ngx_http_s3_digest_hold(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
 {
     ngx_http_s3_body_t  *body;
 
@@ -411,17 +426,29 @@ ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
     body->hash.done = ngx_http_s3_digest_done;
     body->hash.data = s;
     body->hash_step = step;
-
-    if (ngx_s3_hash_submit(&body->hash) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     body->hashing = 1;
+
     s->r->main->blocked++;
 
     ngx_http_s3_hold(s);
+}
 
-    return NGX_OK;
+
+static ngx_int_t
+ngx_http_s3_digest_submit(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
+{
+    ngx_http_s3_digest_hold(s, step);
+
+    if (ngx_s3_hash_submit(&s->body.hash) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    s->body.hashing = 0;
+    s->r->main->blocked--;
+
+    ngx_http_s3_release(s);
+
+    return NGX_ERROR;
 }
 
 

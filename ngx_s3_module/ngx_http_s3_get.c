@@ -331,8 +331,6 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
         {
             return NGX_ERROR;
         }
-
-        checksum = 0;
     }
 
     checksum = checksum && s->part_digest.len == 0

@@ -78,7 +78,8 @@ ngx_http_s3_handler(ngx_http_request_t *r)
 
     s = ngx_http_s3_ctx_create(r);
     if (s == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        /* no memory, not even for an error; the connection is closed */
+        return NGX_ERROR;
     }
 
     ngx_http_s3_make_ids(s);
@@ -168,10 +169,12 @@ ngx_http_s3_parse(ngx_http_s3_ctx_t *s)
         return NGX_ERROR;
     }
 
-    if (s3_uri_query_parse(&s->query, query, p) != S3_OK
-        || ngx_http_s3_gather_headers(s) != NGX_OK)
-    {
+    if (s3_uri_query_parse(&s->query, query, p) != S3_OK) {
         s3_fault(&s->fault, S3_ERR_INVALID_URI, NULL);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_s3_gather_headers(s) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -217,11 +220,13 @@ ngx_http_s3_gather_headers(ngx_http_s3_ctx_t *s)
     }
 
     if (n > S3_AUTH_MAX_HEADERS) {
+        s3_fault(&s->fault, S3_ERR_INVALID_URI, NULL);
         return NGX_ERROR;
     }
 
     out = ngx_palloc(s->pool, (n + 1) * sizeof(s3_header_t));
     if (out == NULL) {
+        s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
         return NGX_ERROR;
     }
 
@@ -356,13 +361,17 @@ ngx_http_s3_auth_alloc(void *data, size_t size)
 static void
 ngx_http_s3_dispatch(ngx_http_s3_ctx_t *s)
 {
+    ngx_int_t          rc;
     ngx_http_s3_op_t  *op;
 
-    if (!(s3_op_info(s->route.op)->flags & (S3_OPF_RAW|S3_OPF_XML))
-        && ngx_http_discard_request_body(s->r) != NGX_OK)
-    {
-        ngx_http_s3_error(s, S3_ERR_INCOMPLETE_BODY);
-        return;
+    if (!(s3_op_info(s->route.op)->flags & (S3_OPF_RAW|S3_OPF_XML))) {
+        rc = ngx_http_discard_request_body(s->r);
+
+        if (rc != NGX_OK) {
+            ngx_http_s3_error(s, rc == NGX_HTTP_INTERNAL_SERVER_ERROR
+                                 ? S3_ERR_SLOW_DOWN : S3_ERR_INCOMPLETE_BODY);
+            return;
+        }
     }
 
     for (op = ngx_http_s3_ops; op->handler != NULL; op++) {

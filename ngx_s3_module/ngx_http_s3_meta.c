@@ -149,6 +149,11 @@ ngx_http_s3_meta_from_request(ngx_http_s3_ctx_t *s)
         if (field->type == S3_META_CONTENT_ENCODING) {
             value = ngx_http_s3_content_encoding(s, value);
 
+            if (value.data == NULL) {
+                s3_fault(&s->fault, S3_ERR_SLOW_DOWN, NULL);
+                return NGX_ERROR;
+            }
+
             if (value.len == 0) {
                 continue;
             }

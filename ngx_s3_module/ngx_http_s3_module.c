@@ -50,6 +50,20 @@ static ngx_command_t  ngx_http_s3_commands[] = {
       0,
       NULL },
 
+    { ngx_string("s3_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_s3_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("s3_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_s3_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("s3_drives"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_s3_drives,
@@ -147,7 +161,7 @@ static ngx_command_t  ngx_http_s3_commands[] = {
 
 static ngx_http_module_t  ngx_http_s3_module_ctx = {
     ngx_http_s3_add_variables,             /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_s3_metrics_init,              /* postconfiguration */
 
     ngx_http_s3_create_main_conf,          /* create main configuration */
     ngx_http_s3_init_main_conf,            /* init main configuration */
@@ -269,6 +283,7 @@ ngx_http_s3_create_loc_conf(ngx_conf_t *cf)
      *     conf->enable = 0;
      *     conf->region = { 0, NULL };
      *     conf->owner = { 0 };
+     *     conf->status = 0;
      */
 
     conf->credentials = NGX_CONF_UNSET_PTR;
@@ -302,6 +317,18 @@ ngx_http_s3_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         clcf->handler = ngx_http_s3_handler;
     }
 
+    ngx_http_s3_status_inherit(cf, prev, conf);
+
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_s3_module);
+
+    if (conf->status && smcf->store.paths == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "a location has \"s3_status\" or \"s3_metrics\", "
+                           "but there are no drives: add \"s3_drives\" to the "
+                           "http block");
+        return NGX_CONF_ERROR;
+    }
+
     if (!conf->enable) {
         return NGX_CONF_OK;
     }
@@ -320,8 +347,6 @@ ngx_http_s3_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->client_body_buffer_size == (size_t) 2 * ngx_pagesize) {
         clcf->client_body_buffer_size = 128 * 1024;
     }
-
-    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_s3_module);
 
     if (smcf->store.paths == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -391,6 +416,10 @@ ngx_http_s3(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (slcf->enable) {
         return "is duplicate";
+    }
+
+    if (slcf->status) {
+        return "goes not with \"s3_status\" or \"s3_metrics\" in one location";
     }
 
     slcf->enable = 1;

@@ -4,10 +4,13 @@
  *
  *   module     directives, configuration, life cycle
  *   variables  $s3_operation and the others
+ *   status     the state of the node, as JSON and as a page
+ *   metrics    counters of requests, everything as Prometheus text
  *   handler    content handler: route, authenticate, dispatch
  *   request    the request's state, its life time, its headers
  *   response   errors, documents, headers
  *   body       request body: decoding, backpressure
+ *   text       a document in it
  *   digest     its MD5, SHA-256 and flexible checksum
  *   meta       request headers to stored metadata and back
  *   source     the source of a copy
@@ -76,6 +79,7 @@ typedef struct {
     ngx_str_t                  region;
     ngx_uint_t                 etag;
     s3_owner_t                 owner;
+    ngx_uint_t                 status;        /* NGX_HTTP_S3_STATUS_... */
 } ngx_http_s3_loc_conf_t;
 
 
@@ -126,6 +130,11 @@ typedef struct {
     ngx_buf_t                 *text;          /* a document being collected */
     ngx_event_t                yield;
 
+    u_char                    *own;           /* nginx's buffer */
+    u_char                    *own_end;
+
+    unsigned                   direct:1;      /* may be read into the sink's */
+    unsigned                   large:1;       /* and is worth it */
     unsigned                   is_chunked:1;
     unsigned                   has_md5:1;     /* Content-MD5 */
     unsigned                   need_md5:1;
@@ -166,6 +175,7 @@ struct ngx_http_s3_ctx_s {
     s3_fault_t                 fault;
     s3_str_t                   path;          /* raw */
 
+    uint64_t                   began;         /* ns, monotonic */
     u_char                     request_id[NGX_HTTP_S3_ID_LEN];
     u_char                     host_id[NGX_HTTP_S3_HOST_ID_LEN];
 
@@ -317,8 +327,9 @@ s3_str_t ngx_http_s3_body_text(ngx_http_s3_ctx_t *s);
 
 /* digest */
 
-/* What is long enough for a thread; less is hashed at once. */
+/* More is hashed in a thread; less than small is not worth a lane. */
 #define NGX_HTTP_S3_DIGEST_LARGE  (64 * 1024)
+#define NGX_HTTP_S3_DIGEST_SMALL  512
 
 /* What the headers announce; NGX_ERROR with s->fault. */
 ngx_int_t ngx_http_s3_digest_init(ngx_http_s3_ctx_t *s);
@@ -458,6 +469,19 @@ char *ngx_http_s3_credentials(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 s3_buckets_t *ngx_http_s3_buckets(void);
 s3_sigv4_cache_t *ngx_http_s3_keys(void);
+
+
+/* status */
+
+char *ngx_http_s3_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void ngx_http_s3_status_inherit(ngx_conf_t *cf, ngx_http_s3_loc_conf_t *prev,
+    ngx_http_s3_loc_conf_t *conf);
+
+
+/* metrics */
+
+ngx_int_t ngx_http_s3_metrics_init(ngx_conf_t *cf);
+uint64_t ngx_http_s3_metrics_now(void);
 
 
 extern ngx_module_t  ngx_http_s3_module;

@@ -109,6 +109,11 @@ ngx_http_s3_put_commit(ngx_http_s3_ctx_t *s)
         put->entry.checksum = (uint8_t) (sum.alg | sum.type << 4);
     }
 
+    if (s->meta.rc != S3_OK) {
+        ngx_http_s3_error_rc(s, s->meta.rc);
+        return;
+    }
+
     put->meta = s3_meta_blob(&s->meta);
     put->test = s->cond.kind == S3_WRITE_ALWAYS ? NULL : ngx_http_s3_test;
     put->done = ngx_http_s3_put_done;

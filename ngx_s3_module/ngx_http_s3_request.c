@@ -56,6 +56,7 @@ ngx_http_s3_ctx_create(ngx_http_request_t *r)
     s->refs = 1;
     s->conf = ngx_http_get_module_loc_conf(r, ngx_http_s3_module);
     s->store = ngx_s3_store_get();
+    s->began = ngx_http_s3_metrics_now();
 
     s3_meta_init(&s->meta);
 

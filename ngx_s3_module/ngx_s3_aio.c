@@ -265,7 +265,7 @@ ngx_s3_aio_submit(ngx_s3_aio_t *a, s3_aio_t *aio)
     d->load++;
     a->pending++;
 
-    if (a->ctx == NULL || !aio->file->direct) {
+    if (a->ctx == NULL || !aio->file->direct || aio->file->slow) {
         ngx_s3_aio_thread(a, aio);
         return;
     }

@@ -10,7 +10,8 @@
  *
  * Threads do instead, with the same contract, what the kernel would do
  * synchronously or not at all: buffered files, everything where io_setup()
- * failed (fs.aio-max-nr), a filesystem that refuses RWF_DSYNC.
+ * failed (fs.aio-max-nr), a filesystem that refuses RWF_DSYNC, one of FUSE or
+ * of the network, where io_submit() itself waits for an answer.
  */
 
 #ifndef NGX_S3_AIO_H

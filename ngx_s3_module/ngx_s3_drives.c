@@ -14,14 +14,105 @@
 
 
 #define NGX_S3_DRIVES_DEPTH  8    /* of a drive's tree, when it is given away */
+#define NGX_S3_DRIVES_WAIT   5000 /* ms, for a drive to answer */
+#define NGX_S3_DRIVES_STEP   5
 
 
+static void ngx_s3_drives_touch(const char *path);
 static ngx_int_t ngx_s3_drives_make_path(const char *path, ngx_log_t *log);
 static ngx_uint_t ngx_s3_drives_mounted(const char *path);
 static ngx_int_t ngx_s3_drives_give_away(ngx_s3_instance_t *in,
     const char *path, ngx_log_t *log);
 static ngx_int_t ngx_s3_drives_give_tree(ngx_s3_instance_t *in, int fd,
     ngx_uint_t depth);
+
+
+/*
+ * A drive may hang for ever, and take whoever touches it with it.  So a child
+ * of its own does that first, for each; one that does not come back is left
+ * behind, and its drive alone.
+ */
+
+void
+ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
+{
+    ngx_pid_t   pids[S3_MAX_DRIVES];
+    ngx_uint_t  i, waited, left;
+
+    for (i = 0; i < in->n; i++) {
+
+        pids[i] = fork();
+
+        if (pids[i] == 0) {
+            ngx_s3_drives_touch(in->path[i]);
+        }
+    }
+
+    for (waited = 0; /* void */ ; waited += NGX_S3_DRIVES_STEP) {
+
+        left = 0;
+
+        for (i = 0; i < in->n; i++) {
+
+            if (pids[i] > 0 && waitpid(pids[i], NULL, WNOHANG) != 0) {
+                pids[i] = -1;
+            }
+
+            left += (pids[i] > 0);
+        }
+
+        if (left == 0 || waited >= NGX_S3_DRIVES_WAIT) {
+            break;
+        }
+
+        ngx_msleep(NGX_S3_DRIVES_STEP);
+    }
+
+    for (i = 0; i < in->n; i++) {
+
+        if (pids[i] <= 0) {
+            continue;
+        }
+
+        (void) kill(pids[i], SIGKILL);
+
+        in->hung[i] = 1;
+
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "s3: drive \"%s\" hangs: no answer within %d s, taken "
+                      "to be missing", in->path[i], NGX_S3_DRIVES_WAIT / 1000);
+    }
+}
+
+
+/* In the child. */
+
+static void
+ngx_s3_drives_touch(const char *path)
+{
+    int   fd, dir;
+    char  c;
+
+    /* sockets, above all: nobody is to wait for them if this one stays */
+
+    for (fd = sysconf(_SC_OPEN_MAX) < 65536 ? sysconf(_SC_OPEN_MAX) : 65536;
+         fd > 0; fd--)
+    {
+        (void) close(fd - 1);
+    }
+
+    dir = open(path, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (dir != -1) {
+        fd = openat(dir, "format.json", O_RDONLY|O_CLOEXEC);
+
+        if (fd != -1) {
+            (void) (read(fd, &c, 1) == 1 && ngx_s3_fs_probe_at(dir) == S3_OK);
+        }
+    }
+
+    _exit(0);
+}
 
 
 /*
@@ -40,7 +131,7 @@ ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
     mounted = 0;
 
     for (i = 0; i < in->n; i++) {
-        if (ngx_s3_drives_formatted(in->path[i])) {
+        if (!in->hung[i] && ngx_s3_drives_formatted(in->path[i])) {
             formatted++;
             mounted += ngx_s3_drives_mounted(in->path[i]);
         }
@@ -48,9 +139,21 @@ ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
 
     for (i = 0; i < in->n; i++) {
 
-        in->present[i] = 1;
+        in->present[i] = !in->hung[i];
+
+        if (in->hung[i] && formatted) {
+            continue;
+        }
 
         if (formatted == 0) {
+
+            if (in->hung[i]) {
+                ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                              "s3: drive \"%s\" does not answer, and a new "
+                              "store needs all of its drives", in->path[i]);
+                return NGX_ERROR;
+            }
+
             if (ngx_s3_drives_make_path(in->path[i], cycle->log) != NGX_OK) {
                 return NGX_ERROR;
             }

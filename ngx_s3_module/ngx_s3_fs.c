@@ -55,6 +55,7 @@ typedef struct {
 
     pthread_mutex_t  mutex;      /* of what follows; never held over I/O */
     unsigned         attached:1;
+    unsigned         slow:1;
     ngx_s3_fs_id_t   id;
 } ngx_s3_fs_t;
 
@@ -146,6 +147,7 @@ ngx_s3_fs_attach(s3_fs_t *fs)
     if (rc != -1) {
         p->id = id;
         p->attached = 1;
+        p->slow = (ngx_s3_fs_slow(fd) != 0);
     }
 
     (void) pthread_mutex_unlock(&p->mutex);
@@ -404,6 +406,7 @@ ngx_s3_fs_open(s3_fs_t *fs, const char *path, unsigned flags, s3_file_t **f)
 
     file->fd = fd;
     file->write = (flags & S3_O_WRITE) != 0;
+    file->slow = p->slow;
 
     /*
      * Where O_DIRECT is refused, open() may have created the file before it

@@ -22,6 +22,7 @@ struct s3_file_s {
     int       fd;
     unsigned  write:1;
     unsigned  direct:1;        /* O_DIRECT took effect */
+    unsigned  slow:1;          /* io_submit() may block: ngx_s3_fs_slow() */
 };
 
 
@@ -55,6 +56,17 @@ int ngx_s3_fs_attached(s3_fs_t *fs);
  * S3_EFOREIGN: the path leads to another directory or mount; S3_EROFS; S3_EIO.
  */
 int ngx_s3_fs_check(s3_fs_t *fs);
+
+/*
+ * Writes a small file in tmp/, syncs it, reads it back, removes it.  S3_OK, or
+ * what went wrong.  _at: of the directory of a drive.
+ */
+int ngx_s3_fs_probe(s3_fs_t *fs);
+int ngx_s3_fs_probe_at(int dir);
+
+/* The file system hands requests to a process or to another machine, and may
+ * keep whoever makes them waiting, asynchronous ones, too. */
+int ngx_s3_fs_slow(int fd);
 
 /* An errno as a negative code of s3_core.h. */
 int ngx_s3_fs_error(int err);

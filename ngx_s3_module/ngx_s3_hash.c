@@ -48,6 +48,13 @@ typedef struct {
 } ngx_s3_hash_engine_t;
 
 
+typedef struct {
+    ngx_event_t         event;        /* the end of the turn */
+    ngx_s3_hash_t      *first;
+    ngx_s3_hash_t     **last;
+} ngx_s3_hash_turn_t;
+
+
 static ngx_s3_hash_engine_t *ngx_s3_hash_engine(void);
 static void ngx_s3_hash_handler(ngx_event_t *ev);
 static void ngx_s3_hash_timer(ngx_event_t *ev);
@@ -59,9 +66,11 @@ static void ngx_s3_hash_batch_done(ngx_s3_job_t *job);
 static void ngx_s3_hash_other_run(ngx_s3_job_t *job);
 static void ngx_s3_hash_other_done(ngx_s3_job_t *job);
 static void ngx_s3_hash_complete(ngx_s3_hash_t *h);
+static void ngx_s3_hash_turn_handler(ngx_event_t *ev);
 
 
 static ngx_s3_hash_engine_t  *ngx_s3_hash_current;
+static ngx_s3_hash_turn_t     ngx_s3_hash_turn;
 
 
 static ngx_s3_hash_engine_t *
@@ -356,5 +365,67 @@ ngx_s3_hash_complete(ngx_s3_hash_t *h)
 {
     if (--h->left == 0 && ngx_s3_hash_current != NULL) {
         h->done(h);
+    }
+}
+
+
+void
+ngx_s3_hash_gather(ngx_s3_hash_t *h)
+{
+    ngx_s3_hash_turn_t  *t;
+
+    t = &ngx_s3_hash_turn;
+
+    if (t->first == NULL) {
+        t->last = &t->first;
+
+        t->event.handler = ngx_s3_hash_turn_handler;
+        t->event.data = t;
+        t->event.log = ngx_cycle->log;
+
+        ngx_post_event(&t->event, &ngx_posted_events);
+    }
+
+    h->next = NULL;
+    *t->last = h;
+    t->last = &h->next;
+}
+
+
+static void
+ngx_s3_hash_turn_handler(ngx_event_t *ev)
+{
+    ngx_uint_t           i, n;
+    s3_md5x_job_t        jobs[NGX_S3_HASH_BATCH];
+    ngx_s3_hash_t       *h, *next, *following;
+    ngx_s3_hash_turn_t  *t;
+
+    t = ev->data;
+
+    /* done() brings new ones, for the next turn */
+
+    next = t->first;
+    t->first = NULL;
+
+    while (next != NULL) {
+        h = next;
+
+        for (n = 0; next != NULL && n < NGX_S3_HASH_BATCH; n++) {
+            jobs[n].ctx = next->md5;
+            jobs[n].data = next->pieces;
+            jobs[n].n = next->n;
+
+            next = next->next;
+        }
+
+        s3_md5x_update_many(jobs, n);
+
+        for (i = 0; i < n; i++) {
+            following = h->next;
+
+            h->rc = S3_OK;
+            h->done(h);
+            h = following;
+        }
     }
 }

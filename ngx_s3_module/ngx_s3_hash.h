@@ -59,6 +59,13 @@ struct ngx_s3_hash_s {
 /* md5 or run is set.  NGX_ERROR: there can be no thread, nothing was done. */
 ngx_int_t ngx_s3_hash_submit(ngx_s3_hash_t *h);
 
+/*
+ * For a small body, whose MD5 is not worth a thread: it is made at the end of
+ * this turn of the loop, on the loop, in lanes with those of all other bodies
+ * that came in it.  Only the MD5, which is set.
+ */
+void ngx_s3_hash_gather(ngx_s3_hash_t *h);
+
 /* The end of the process: waits for the threads, calls no done() any more. */
 void ngx_s3_hash_exit(void);
 

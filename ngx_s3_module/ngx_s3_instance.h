@@ -19,14 +19,20 @@
 /*
  * The shared memory:
  *
- *   0                       NGX_S3_SHARED_SIZE
- *   ┌───────────────────────┬─────────────────────────────────────────────┐
- *   │ ngx_s3_shared_t       │ the zone of storage/s3_node.h               │
- *   └───────────────────────┴─────────────────────────────────────────────┘
+ *   0                 NGX_S3_SHARED_HEAD    NGX_S3_SHARED_SIZE
+ *   ┌─────────────────┬─────────────────────┬─────────────────────────────┐
+ *   │ ngx_s3_shared_t │ counters, 8k of     │ the zone of                 │
+ *   │                 │ each process        │ storage/s3_node.h           │
+ *   └─────────────────┴─────────────────────┴─────────────────────────────┘
+ *
+ * Counters: of the process that has that slot of the node, which goes on where
+ * the one before it ended or died; the sum of all is what counts.
  */
 
-#define NGX_S3_SHARED_SIZE   4096
-#define NGX_S3_SHARED_MAGIC  0x3165726168733373ULL
+#define NGX_S3_SHARED_HEAD   4096
+#define NGX_S3_SHARED_SIZE                                                    \
+    (NGX_S3_SHARED_HEAD + S3_NODE_PROCS * NGX_S3_COUNTERS)
+#define NGX_S3_SHARED_MAGIC  0x3265726168733373ULL
 
 typedef struct {
     uint64_t            magic;
@@ -39,6 +45,7 @@ typedef struct {
 
     int64_t             master;       /* pid that the locks tell */
     int64_t             guardian;     /* process that heals and watches */
+    uint64_t            started;      /* seconds, since boot */
     uint64_t            hung[S3_MAX_DRIVES];   /* until then, in ms */
 } ngx_s3_shared_t;
 
@@ -49,6 +56,7 @@ typedef struct {
     s3_fs_t            *fs[S3_MAX_DRIVES];
     int                 lock[S3_MAX_DRIVES];    /* -1: not held */
     unsigned            present[S3_MAX_DRIVES]; /* at the start */
+    unsigned            hung[S3_MAX_DRIVES];    /* then */
 
     int                 fd;
     size_t              size;
@@ -78,6 +86,9 @@ typedef struct {
 extern ngx_s3_instance_t  ngx_s3_instance;
 
 
+/* Seconds since the machine was started. */
+uint64_t ngx_s3_store_boottime(void);
+
 /* Opens it if it is not, or checks that conf goes with what is open. */
 ngx_int_t ngx_s3_instance_open(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf);
 
@@ -91,6 +102,9 @@ void ngx_s3_instance_node_conf(ngx_s3_instance_t *in, s3_node_conf_t *nc,
 void ngx_s3_instance_owner(ngx_s3_instance_t *in, ngx_cycle_t *cycle,
     void *owner);
 
+
+/* Which drives answer at all?  Sets in->hung. */
+void ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
 
 /* Which drives are there?  Sets in->present, and makes those of a new store */
 ngx_int_t ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in);

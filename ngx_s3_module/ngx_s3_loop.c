@@ -25,6 +25,8 @@
 typedef struct {
     s3_loop_t           loop;
     ngx_log_t          *log;
+    ngx_uint_t          drives;
+    char              **paths;
 
     ngx_s3_threads_t   *threads;
     ngx_s3_aio_t       *aio;
@@ -84,6 +86,8 @@ ngx_s3_loop_create(ngx_cycle_t *cycle, ngx_s3_loop_conf_t *conf)
 
     l->log = cycle->log;
     l->last = &l->defers;
+    l->drives = conf->drives;
+    l->paths = conf->paths;
 
     l->loop.read_now = ngx_s3_loop_read_now;
     l->loop.submit = ngx_s3_loop_submit;
@@ -105,7 +109,9 @@ ngx_s3_loop_create(ngx_cycle_t *cycle, ngx_s3_loop_conf_t *conf)
     l->retry.data = l;
     l->retry.log = cycle->log;
 
-    l->threads = ngx_s3_threads_create(conf->drives, conf->threads);
+    /* as many again for those who watch over the drives */
+
+    l->threads = ngx_s3_threads_create(2 * conf->drives, conf->threads);
     if (l->threads == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
                       "s3: cannot create the thread pools");
@@ -612,8 +618,10 @@ ngx_s3_loop_random(s3_loop_t *loop, void *buf, size_t len)
 static void
 ngx_s3_loop_log(s3_loop_t *loop, int level, const char *fmt, ...)
 {
+    int             rest;
     char            buf[1024];
     va_list         args;
+    unsigned        drive;
     ngx_s3_loop_t  *l = loop->impl;
 
     if (l->log->log_level < (ngx_uint_t) level) {
@@ -623,6 +631,16 @@ ngx_s3_loop_log(s3_loop_t *loop, int level, const char *fmt, ...)
     va_start(args, fmt);
     (void) vsnprintf(buf, sizeof(buf), fmt, args);
     va_end(args);
+
+    rest = 0;
+
+    if (sscanf(buf, "drive %u: %n", &drive, &rest) == 1 && rest
+        && drive >= 1 && drive <= l->drives && l->paths)
+    {
+        ngx_log_error((ngx_uint_t) level, l->log, 0, "s3: drive %ud (%s): %s",
+                      drive, l->paths[drive - 1], buf + rest);
+        return;
+    }
 
     ngx_log_error((ngx_uint_t) level, l->log, 0, "s3: %s", buf);
 }

@@ -24,6 +24,7 @@ typedef struct {
     ngx_uint_t   depth;           /* of the AIO ring */
     ngx_uint_t   limit;           /* of a drive within it */
     ngx_uint_t   threads;         /* of a drive */
+    char       **paths;           /* of the drives, for messages */
 } ngx_s3_loop_conf_t;
 
 

@@ -20,6 +20,7 @@
 #include "ngx_s3_fs.h"
 #include "ngx_s3_instance.h"
 #include "ngx_s3_lock.h"
+#include "storage/s3_zone.h"
 
 
 static ngx_int_t ngx_s3_store_test(ngx_cycle_t *cycle,
@@ -291,6 +292,8 @@ ngx_s3_store_start(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
         }
     }
 
+    ngx_s3_drives_ask(cycle, in);
+
     if (ngx_s3_drives_find(cycle, in) != NGX_OK
         || ngx_s3_drives_attach(cycle, in) != NGX_OK)
     {
@@ -373,6 +376,10 @@ ngx_s3_store_inherit(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
 
     for (i = 0; i < in->n; i++) {
 
+        if (in->hung[i]) {
+            continue;
+        }
+
         in->lock[i] = ngx_s3_lock_inherited(in->path[i]);
 
         if (in->lock[i] == -1) {
@@ -399,7 +406,7 @@ ngx_s3_store_inherit(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
     /* drives that came back after that master had started */
 
     for (i = 0; i < in->n; i++) {
-        if (in->lock[i] == -1
+        if (in->lock[i] == -1 && !in->hung[i]
             && ngx_s3_lock_join(in->path[i], in->instance, &in->lock[i])
                != S3_OK)
         {
@@ -501,6 +508,7 @@ ngx_s3_store_create(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
     sh->paths = ngx_s3_store_paths(conf);
     sh->parity = conf->parity[0];
     sh->node = conf->node;
+    sh->started = ngx_s3_store_boottime();
     ngx_memcpy(sh->instance, in->instance, 16);
 
     if (ngx_s3_store_recover(in, 1, cycle->log) != NGX_OK) {
@@ -549,6 +557,8 @@ static ngx_int_t
 ngx_s3_store_recover(ngx_s3_instance_t *in, ngx_uint_t fresh, ngx_log_t *log)
 {
     int             rc;
+    s3_zone_t      *z;
+    ngx_uint_t      i;
     s3_node_conf_t  nc;
 
     ngx_s3_instance_node_conf(in, &nc, log);
@@ -564,6 +574,13 @@ ngx_s3_store_recover(ngx_s3_instance_t *in, ngx_uint_t fresh, ngx_log_t *log)
     }
 
     s3_node_store_id(&nc, in->id);
+
+    for (i = 0; fresh && i < in->n; i++) {
+        if (in->hung[i]) {
+            z = ngx_s3_instance_zone(in);
+            s3_zone_fault(&z->drives[i], S3_ZFAULT_HUNG, 0);
+        }
+    }
 
     return NGX_OK;
 }
@@ -654,6 +671,19 @@ ngx_s3_store_paths(ngx_s3_store_conf_t *conf)
     ngx_crc32_final(crc);
 
     return crc;
+}
+
+
+/* What a clock that is set does not change. */
+
+uint64_t
+ngx_s3_store_boottime(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_BOOTTIME, &ts);
+
+    return ts.tv_sec;
 }
 
 

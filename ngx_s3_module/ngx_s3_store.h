@@ -20,6 +20,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "storage/s3_store.h"
+#include "storage/s3_zone.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -82,6 +83,28 @@ void ngx_s3_store_exit_master(ngx_cycle_t *cycle);
 /* NULL outside of a worker with a store. */
 s3_store_t *ngx_s3_store_get(void);
 s3_loop_t *ngx_s3_store_loop(void);
+
+/*
+ * The node as every worker sees it.  Counters are memory for those who handle
+ * requests, zero at first: NGX_S3_COUNTERS bytes of each process, which alone
+ * writes there; NGX_S3_COUNTERS_SLOTS of them.
+ */
+
+#define NGX_S3_COUNTERS        8192
+#define NGX_S3_COUNTERS_SLOTS  S3_ZONE_PROCS
+
+typedef struct {
+    const s3_zone_t     *zone;
+    char               **path;        /* of the drives */
+    uint64_t             uptime;      /* seconds, of the store */
+    const u_char        *counters;    /* of all slots */
+} ngx_s3_store_view_t;
+
+/* NGX_DECLINED outside of a worker with a store. */
+ngx_int_t ngx_s3_store_view(ngx_s3_store_view_t *view);
+
+/* Those of this process, aligned to 4096; NULL likewise. */
+void *ngx_s3_store_counters(void);
 
 /* Seed for request ids and the like: the store's 16-byte id; NULL: no store */
 const u_char *ngx_s3_store_id(void);

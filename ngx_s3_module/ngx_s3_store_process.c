@@ -11,6 +11,7 @@
 #include "ngx_s3_fs.h"
 #include "ngx_s3_lock.h"
 #include "ngx_s3_loop.h"
+#include "ngx_s3_memory.h"
 #include "ngx_s3_watch.h"
 
 
@@ -28,6 +29,7 @@
 static void ngx_s3_store_refilled(void *ctx, unsigned drive);
 static ngx_int_t ngx_s3_process_join(ngx_s3_process_t *ps);
 static void ngx_s3_process_leave(ngx_s3_process_t *ps, ngx_msec_t timeout);
+static void ngx_s3_process_unlock(ngx_s3_process_t *ps);
 static void ngx_s3_process_drop(ngx_s3_instance_t *in);
 static void ngx_s3_process_sign(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
 static void ngx_s3_process_handler(ngx_event_t *ev);
@@ -49,6 +51,38 @@ s3_loop_t *
 ngx_s3_store_loop(void)
 {
     return ngx_s3_process_current ? ngx_s3_process_current->loop : NULL;
+}
+
+
+ngx_int_t
+ngx_s3_store_view(ngx_s3_store_view_t *view)
+{
+    ngx_s3_process_t  *ps = ngx_s3_process_current;
+
+    if (ps == NULL) {
+        return NGX_DECLINED;
+    }
+
+    view->zone = ps->zone;
+    view->path = ps->in->path;
+    view->uptime = ngx_s3_store_boottime() - ps->in->shared->started;
+    view->counters = (u_char *) ps->in->shared + NGX_S3_SHARED_HEAD;
+
+    return NGX_OK;
+}
+
+
+void *
+ngx_s3_store_counters(void)
+{
+    ngx_s3_process_t  *ps = ngx_s3_process_current;
+
+    if (ps == NULL || ps->node == NULL) {
+        return NULL;
+    }
+
+    return (u_char *) ps->in->shared + NGX_S3_SHARED_HEAD
+           + s3_node_slot(ps->node) * NGX_S3_COUNTERS;
 }
 
 
@@ -108,6 +142,9 @@ ngx_s3_store_init_process(ngx_cycle_t *cycle)
     lc.depth = in->aio_depth;
     lc.limit = ngx_max(in->aio_depth / ngx_min(in->n, 4), 8);
     lc.threads = in->threads;
+    lc.paths = in->path;
+
+    ngx_s3_memory_init();
 
     ps->loop = ngx_s3_loop_create(cycle, &lc);
     if (ps->loop == NULL) {
@@ -294,6 +331,8 @@ ngx_s3_process_leave(ngx_s3_process_t *ps, ngx_msec_t timeout)
 
             /* nothing is freed: it may still be in use */
 
+            ngx_s3_process_unlock(ps);
+
             ngx_s3_process_current = NULL;
             return;
         }
@@ -314,6 +353,27 @@ ngx_s3_process_leave(ngx_s3_process_t *ps, ngx_msec_t timeout)
     ngx_s3_process_current = NULL;
 
     ngx_free(ps);
+}
+
+
+/*
+ * The kernel may keep a process for as long as a drive hangs.  Nobody has to
+ * wait for it who wants the other drives.
+ */
+
+static void
+ngx_s3_process_unlock(ngx_s3_process_t *ps)
+{
+    ngx_uint_t          i;
+    ngx_s3_instance_t  *in = ps->in;
+
+    for (i = 0; i < in->n; i++) {
+
+        if (in->lock[i] != -1 && ngx_s3_loop_load(ps->loop, i) == 0) {
+            (void) close(in->lock[i]);
+            in->lock[i] = -1;
+        }
+    }
 }
 
 
@@ -372,6 +432,7 @@ ngx_s3_process_handler(ngx_event_t *ev)
     ngx_s3_process_t  *ps = ev->data;
 
     ngx_s3_watch(ps);
+    ngx_s3_memory_tick(ps->loop);
 
     ngx_add_timer(ev, NGX_S3_PROCESS_TICK);
 }

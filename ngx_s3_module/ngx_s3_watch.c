@@ -14,7 +14,8 @@
 #include "ngx_s3_watch.h"
 
 
-#define NGX_S3_WATCH_HUNG   30000
+#define NGX_S3_WATCH_HUNG   3000
+#define NGX_S3_WATCH_LAST   15000    /* where too few would be left */
 #define NGX_S3_WATCH_CALM   5000     /* without a hung I/O until it is OK */
 #define NGX_S3_WATCH_RETRY  10000
 
@@ -27,23 +28,29 @@ static void ngx_s3_watch_run(s3_task_t *task);
 static void ngx_s3_watch_done(s3_task_t *task);
 static int ngx_s3_watch_come_back(ngx_s3_watch_t *w);
 static void ngx_s3_watch_returned(void *ctx, int rc);
-static void ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from, uint32_t to);
-static uint32_t ngx_s3_watch_good(s3_zdrive_t *zd);
+static ngx_uint_t ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from,
+    uint32_t to);
 static void ngx_s3_watch_keep_lock(ngx_s3_instance_t *in, ngx_uint_t drive,
     int fd);
 static int ngx_s3_watch_admit(void *ctx);
+static ngx_msec_t ngx_s3_watch_patience(ngx_s3_process_t *ps);
+static void ngx_s3_watch_hangs(ngx_s3_watch_t *w, uint32_t state, uint64_t now,
+    ngx_msec_t patience);
+static void ngx_s3_watch_works(ngx_s3_watch_t *w, uint32_t state);
 static uint64_t ngx_s3_watch_now(void);
 
 
 void
 ngx_s3_watch_init(ngx_s3_process_t *ps)
 {
+    uint32_t            state;
     ngx_uint_t          i;
     ngx_s3_watch_t     *w;
     ngx_s3_instance_t  *in = ps->in;
 
     for (i = 0; i < in->n; i++) {
         w = &ps->watch[i];
+        state = s3_zone_state(&ps->zone->drives[i]);
 
         w->process = ps;
         w->drive = i;
@@ -52,15 +59,16 @@ ngx_s3_watch_init(ngx_s3_process_t *ps)
         w->task.run = ngx_s3_watch_run;
         w->task.done = ngx_s3_watch_done;
         w->task.ctx = w;
-        w->task.drive = i;
+        w->task.drive = in->n + i;
 
         /* drives may have gone and come since the master has opened them */
 
-        if (s3_zone_state(&ps->zone->drives[i]) == S3_DRIVE_MISSING) {
+        if (state == S3_DRIVE_MISSING) {
             ngx_s3_fs_detach(in->fs[i]);
             w->absent = 1;
 
-        } else if (ngx_s3_fs_check(in->fs[i]) != S3_OK
+        } else if (state != S3_DRIVE_HUNG
+                   && ngx_s3_fs_check(in->fs[i]) != S3_OK
                    && ngx_s3_watch_admit(w) == S3_OK)
         {
             (void) ngx_s3_fs_attach(in->fs[i]);
@@ -144,8 +152,8 @@ static void
 ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
 {
     uint32_t            state;
-    uint64_t           *hung;
     ngx_uint_t          late;
+    ngx_msec_t          patience;
     ngx_s3_instance_t  *in = ps->in;
 
     state = s3_zone_state(&ps->zone->drives[w->drive]);
@@ -158,27 +166,15 @@ ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
         ngx_s3_fs_detach(in->fs[w->drive]);
     }
 
-    late = ngx_s3_loop_age(ps->loop, w->drive) > NGX_S3_WATCH_HUNG
-           || (w->busy && now - w->since > NGX_S3_WATCH_HUNG);
+    patience = (state == S3_DRIVE_HUNG) ? NGX_S3_WATCH_HUNG
+                                        : ngx_s3_watch_patience(ps);
+
+    late = ngx_s3_loop_age(ps->loop, w->drive) > patience
+           || (w->busy && now - w->since > patience);
 
     if (late) {
-        hung = &in->shared->hung[w->drive];
-
-        __atomic_store_n(hung, now + NGX_S3_WATCH_CALM, __ATOMIC_RELEASE);
-
-        if (!w->hung) {
-            ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
-                          "s3: drive \"%s\" hangs: an operation takes longer "
-                          "than %d s", in->path[w->drive],
-                          NGX_S3_WATCH_HUNG / 1000);
-        }
-
-        if (state == S3_DRIVE_OK || state == S3_DRIVE_REFILLING) {
-            ngx_s3_watch_set(w, state, S3_DRIVE_HUNG);
-        }
+        ngx_s3_watch_hangs(w, state, now, patience);
     }
-
-    w->hung = late;
 
     if (w->busy || w->returning) {
         return;
@@ -206,11 +202,58 @@ ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
 }
 
 
+/*
+ * A drive that is slow is no reason to be without more of them than there is
+ * parity: the load may be what makes all of them slow.
+ */
+
+static ngx_msec_t
+ngx_s3_watch_patience(ngx_s3_process_t *ps)
+{
+    uint32_t    state;
+    ngx_uint_t  i, away;
+
+    away = 0;
+
+    for (i = 0; i < ps->in->n; i++) {
+        state = s3_zone_state(&ps->zone->drives[i]);
+        away += (state == S3_DRIVE_MISSING || state == S3_DRIVE_HUNG);
+    }
+
+    return away < ps->in->standard ? NGX_S3_WATCH_HUNG : NGX_S3_WATCH_LAST;
+}
+
+
+static void
+ngx_s3_watch_hangs(ngx_s3_watch_t *w, uint32_t state, uint64_t now,
+    ngx_msec_t patience)
+{
+    ngx_s3_process_t   *ps = w->process;
+    ngx_s3_instance_t  *in = ps->in;
+
+    __atomic_store_n(&in->shared->hung[w->drive], now + NGX_S3_WATCH_CALM,
+                     __ATOMIC_RELEASE);
+
+    if (state == S3_DRIVE_MISSING || state == S3_DRIVE_HUNG
+        || !ngx_s3_watch_set(w, state, S3_DRIVE_HUNG))
+    {
+        return;
+    }
+
+    s3_zone_fault(&ps->zone->drives[w->drive], S3_ZFAULT_HUNG, 0);
+
+    ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
+                  "s3: drive \"%s\" hangs: an operation takes longer than "
+                  "%M ms", in->path[w->drive], patience);
+}
+
+
 static void
 ngx_s3_watch_post(ngx_s3_watch_t *w, uint64_t now)
 {
     w->busy = 1;
     w->since = now;
+    w->state = s3_zone_state(&w->process->zone->drives[w->drive]);
 
     w->process->loop->post(w->process->loop, &w->task);
 }
@@ -219,10 +262,25 @@ ngx_s3_watch_post(ngx_s3_watch_t *w, uint64_t now)
 static void
 ngx_s3_watch_run(s3_task_t *task)
 {
+    s3_fs_t         *fs;
     ngx_s3_watch_t  *w = task->ctx;
 
-    w->rc = w->returns ? ngx_s3_watch_come_back(w)
-                       : ngx_s3_fs_check(w->process->in->fs[w->drive]);
+    fs = w->process->in->fs[w->drive];
+
+    if (w->returns) {
+        w->rc = ngx_s3_watch_come_back(w);
+        return;
+    }
+
+    w->rc = ngx_s3_fs_check(fs);
+    w->probe = S3_OK;
+
+    if (w->rc == S3_OK
+        && (w->state == S3_DRIVE_READONLY || w->state == S3_DRIVE_FAILING
+            || w->state == S3_DRIVE_HUNG))
+    {
+        w->probe = ngx_s3_fs_probe(fs);
+    }
 }
 
 
@@ -311,29 +369,23 @@ ngx_s3_watch_done(s3_task_t *task)
 
     case S3_OK:
 
-        if (state == S3_DRIVE_READONLY
-            || (state == S3_DRIVE_HUNG
-                && ngx_s3_watch_now()
-                   > __atomic_load_n(&in->shared->hung[w->drive],
-                                     __ATOMIC_ACQUIRE)))
-        {
-            ngx_log_error(NGX_LOG_NOTICE, ps->log, 0,
-                          "s3: drive \"%s\" works again", in->path[w->drive]);
-
-            ngx_s3_watch_set(w, state,
-                             ngx_s3_watch_good(&ps->zone->drives[w->drive]));
+        if (state == w->state && (w->probe == S3_OK || w->probe == S3_ENOSPC)) {
+            ngx_s3_watch_works(w, state);
         }
 
         break;
 
     case S3_EROFS:
 
-        if (state == S3_DRIVE_OK || state == S3_DRIVE_REFILLING) {
+        if (state != S3_DRIVE_MISSING && state != S3_DRIVE_HUNG
+            && state != S3_DRIVE_READONLY
+            && ngx_s3_watch_set(w, state, S3_DRIVE_READONLY))
+        {
+            s3_zone_fault(&ps->zone->drives[w->drive], S3_ZFAULT_READONLY, 0);
+
             ngx_log_error(NGX_LOG_ALERT, ps->log, 0,
                           "s3: drive \"%s\" has become read-only",
                           in->path[w->drive]);
-
-            ngx_s3_watch_set(w, state, S3_DRIVE_READONLY);
         }
 
         break;
@@ -350,12 +402,62 @@ ngx_s3_watch_done(s3_task_t *task)
                       w->rc == S3_EFOREIGN ? "something else is mounted there"
                                            : s3_strerror(w->rc));
 
-        ngx_s3_watch_set(w, state, S3_DRIVE_MISSING);
+        (void) ngx_s3_watch_set(w, state, S3_DRIVE_MISSING);
+
+        s3_zone_fault(&ps->zone->drives[w->drive],
+                      w->rc == S3_EFOREIGN ? S3_ZFAULT_REPLACED
+                                           : S3_ZFAULT_ABSENT, 0);
 
         ngx_s3_fs_detach(in->fs[w->drive]);
 
         w->told = S3_ENOENT;
         w->retry = 0;
+    }
+}
+
+
+/* It can be written; whether all that is on it is known is another matter. */
+
+static void
+ngx_s3_watch_works(ngx_s3_watch_t *w, uint32_t state)
+{
+    uint64_t            now;
+    ngx_s3_process_t   *ps = w->process;
+    ngx_s3_instance_t  *in = ps->in;
+
+    now = ngx_s3_watch_now();
+
+    switch (state) {
+
+    case S3_DRIVE_HUNG:
+
+        if (now <= __atomic_load_n(&in->shared->hung[w->drive],
+                                   __ATOMIC_ACQUIRE))
+        {
+            return;
+        }
+
+        break;
+
+    case S3_DRIVE_READONLY:
+        break;
+
+    case S3_DRIVE_FAILING:
+
+        if (now >= w->retry) {
+            w->retry = now + NGX_S3_WATCH_RETRY;
+            s3_node_recheck(ps->node, w->drive);
+        }
+
+        return;
+
+    default:
+        return;
+    }
+
+    if (s3_node_mend(ps->node, w->drive, state) == S3_OK) {
+        ngx_log_error(NGX_LOG_NOTICE, ps->log, 0,
+                      "s3: drive \"%s\" works again", in->path[w->drive]);
     }
 }
 
@@ -387,6 +489,11 @@ ngx_s3_watch_returned(void *ctx, int rc)
     }
 
     if (rc != S3_ENOENT) {
+        s3_zone_fault(&ps->zone->drives[w->drive],
+                      rc == S3_EFOREIGN ? S3_ZFAULT_FORMAT
+                      : rc == S3_EBUSY ? S3_ZFAULT_LOCKED
+                                       : S3_ZFAULT_RECOVER, 0);
+
         w->retry = ngx_s3_watch_now() + NGX_S3_WATCH_RETRY;
 
         if (rc != w->told) {
@@ -400,34 +507,21 @@ ngx_s3_watch_returned(void *ctx, int rc)
 }
 
 
-static void
+static ngx_uint_t
 ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from, uint32_t to)
 {
     ngx_s3_process_t  *ps = w->process;
 
-    if (__atomic_compare_exchange_n(&ps->zone->drives[w->drive].state, &from,
-                                    to, 0, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&ps->zone->drives[w->drive].state, &from,
+                                     to, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
     {
-        s3_node_drive(ps->node, w->drive)->state = to;
-    }
-}
-
-
-/*
- * What a drive is that works.  After a write whose outcome nobody knows that
- * is FAILING, until a start has read what is there.
- */
-
-static uint32_t
-ngx_s3_watch_good(s3_zdrive_t *zd)
-{
-    if (__atomic_load_n(&zd->failed, __ATOMIC_ACQUIRE)) {
-        return S3_DRIVE_FAILING;
+        return 0;
     }
 
-    return __atomic_load_n(&zd->refilling, __ATOMIC_ACQUIRE)
-           ? S3_DRIVE_REFILLING : S3_DRIVE_OK;
+    s3_node_drive(ps->node, w->drive)->state = to;
+
+    return 1;
 }
 
 

@@ -9,6 +9,10 @@
  *   OK ──gone, or another mount──> MISSING ──format and lock hold──> replayed
  *   OK ──read-only──> READONLY ──writable──> OK
  *   OK ──an I/O of any process takes too long──> HUNG ──none does──> OK
+ *   OK ──writes or reads fail──> FAILING ──they work──> log read, OK
+ *
+ * What does not look well is tried with a small file before it is OK again.
+ * The watch has threads of its own: those of the drives may all be busy.
  *
  * The guardian also does the store's healing.  When it goes or dies another
  * worker takes over within a second.
@@ -35,6 +39,8 @@ typedef struct {
     ngx_uint_t          drive;
 
     int                 rc;           /* of the task */
+    int                 probe;        /* of a write and a read */
+    uint32_t            state;        /* of the drive, when it was posted */
     int                 lock;         /* that it took */
     uint64_t            since;        /* when it was posted */
     uint64_t            retry;        /* no attempt to return before this */
@@ -44,7 +50,6 @@ typedef struct {
     unsigned            busy:1;
     unsigned            returns:1;    /* the task: try to return */
     unsigned            returning:1;  /* the node replays it */
-    unsigned            hung:1;
 } ngx_s3_watch_t;
 
 

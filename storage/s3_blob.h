@@ -77,6 +77,8 @@ typedef struct {
     s3_fs_t *fs;
     unsigned drive;
     unsigned max_open; /* files kept open for reading; 0: 128 */
+    void (*read_ended)(void *ctx, int rc); /* each read; or NULL */
+    void *ctx;
 } s3_blobs_conf_t;
 
 s3_blobs_t *s3_blobs_create(const s3_blobs_conf_t *conf);

@@ -230,6 +230,10 @@ s3_blob_read_end(s3_blob_io_t *io, ssize_t result)
 
     unit->done_len = rc == S3_OK ? (size_t) result : 0;
 
+    if (io->blobs->conf.read_ended) {
+        io->blobs->conf.read_ended(io->blobs->conf.ctx, rc);
+    }
+
     s3_blob_io_put(io);
 
     if (--f->pins == 0 && f->gone && f->file) {

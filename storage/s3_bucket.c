@@ -1,9 +1,9 @@
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "storage/s3_xxh3.h"
 
 #include "storage/s3_bucket_int.h"
+#include "storage/s3_json.h"
 #include "storage/s3_store_int.h"
 
 
@@ -222,6 +222,7 @@ s3_bucket_encode(const s3_bucket_t *bucket)
 {
     int rc;
     char *text;
+    size_t len;
     json_t *root, *list;
     unsigned i;
 
@@ -242,7 +243,7 @@ s3_bucket_encode(const s3_bucket_t *bucket)
                        (json_int_t) bucket->state, "created",
                        (json_int_t) bucket->created, "region",
                        bucket->region.data, bucket->region.len, "tags", list);
-    text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    text = s3_json_text(root, JSON_COMPACT, 0, &len);
 
     json_decref(root);
     json_decref(list);

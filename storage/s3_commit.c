@@ -29,16 +29,26 @@ s3_key_copy(s3_str_t key)
 
 /* Rounds */
 
+/* With the marks and a copy of the key behind it. */
+
+static size_t
+s3_round_size(const s3_store_t *store, size_t key_len)
+{
+    return sizeof(s3_round_t) + store->n * sizeof(s3_mark_t) + key_len;
+}
+
+
 static void
 s3_round_release(s3_round_t *round)
 {
+    s3_store_t *store = round->store;
+
     if (--round->refs) {
         return;
     }
 
-    s3_store_release(round->store);
-    free(round->key);
-    free(round);
+    s3_scratch_put(store, round, s3_round_size(store, round->key_len));
+    s3_store_release(store);
 }
 
 
@@ -177,15 +187,17 @@ s3_round_start(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
     s3_mark_t *mark;
     s3_round_t *round;
 
-    round = calloc(1, sizeof(s3_round_t) + store->n * sizeof(s3_mark_t));
+    round = s3_scratch_get(store, s3_round_size(store, key.len));
     if (round == NULL) {
         return S3_ENOMEM;
     }
 
-    round->key = s3_key_copy(key);
-    if (round->key == NULL) {
-        free(round);
-        return S3_ENOMEM;
+    memset(round, 0, sizeof(s3_round_t) + store->n * sizeof(s3_mark_t));
+    round->key = (uint8_t *) &round->marks[store->n];
+    round->key_len = key.len;
+
+    if (key.len) {
+        memcpy(round->key, key.data, key.len);
     }
 
     store->refs++;
@@ -517,16 +529,25 @@ s3_payload_record(s3_payload_t *payload, unsigned drive, s3_record_t *record)
 
 /* Ballots */
 
+static size_t
+s3_ballot_size(const s3_store_t *store)
+{
+    return sizeof(s3_ballot_t) + store->n * sizeof(s3_ballot_item_t);
+}
+
+
 static void
 s3_ballot_release(s3_ballot_t *ballot)
 {
+    s3_store_t *store = ballot->store;
+
     if (--ballot->refs) {
         return;
     }
 
     s3_payload_release(ballot->payload);
-    s3_store_release(ballot->store);
-    free(ballot);
+    s3_scratch_put(store, ballot, s3_ballot_size(store));
+    s3_store_release(store);
 }
 
 
@@ -677,7 +698,7 @@ s3_ballot_start(s3_store_t *store, s3_payload_t *payload, uint32_t drives,
     s3_ballot_t *ballot;
     s3_ballot_item_t *item;
 
-    ballot = malloc(sizeof(s3_ballot_t) + store->n * sizeof(s3_ballot_item_t));
+    ballot = s3_scratch_get(store, s3_ballot_size(store));
     if (ballot == NULL) {
         return S3_ENOMEM;
     }

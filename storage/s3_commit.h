@@ -101,7 +101,8 @@ struct s3_round_s {
     unsigned finished : 1;
     s3_timer_t timer;
     s3_mark_kind_t kind;
-    uint8_t *key;
+    uint8_t *key; /* behind the marks */
+    size_t key_len;
     s3_mark_t marks[];
 };
 

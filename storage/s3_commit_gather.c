@@ -13,10 +13,20 @@
 static void s3_gather_go(s3_gather_t *g);
 
 
+/* With the items and a copy of the key behind it. */
+
+static size_t
+s3_gather_size(const s3_store_t *store, size_t key_len)
+{
+    return sizeof(s3_gather_t) + store->n * sizeof(s3_gather_item_t) + key_len;
+}
+
+
 static void
 s3_gather_release(s3_gather_t *g)
 {
     unsigned d;
+    s3_store_t *store;
 
     if (--g->refs) {
         return;
@@ -29,9 +39,9 @@ s3_gather_release(s3_gather_t *g)
     }
 
     s3_buf_release(g->data);
-    free((uint8_t *) g->key.data);
-    s3_store_release(g->store);
-    free(g);
+    store = g->store;
+    s3_scratch_put(store, g, s3_gather_size(store, g->key.len));
+    s3_store_release(store);
 }
 
 
@@ -359,16 +369,13 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
         what = S3_GATHER_META;
     }
 
-    g = malloc(sizeof(s3_gather_t) + store->n * sizeof(s3_gather_item_t));
-    copy = malloc(key.len + 1);
-
-    if (g == NULL || copy == NULL) {
-        free(g);
-        free(copy);
+    g = s3_scratch_get(store, s3_gather_size(store, key.len));
+    if (g == NULL) {
         return S3_ENOMEM;
     }
 
     memset(g, 0, sizeof(s3_gather_t));
+    copy = (uint8_t *) &g->items[store->n];
 
     if (key.len) {
         memcpy(copy, key.data, key.len);

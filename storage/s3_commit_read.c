@@ -14,10 +14,20 @@
 static void s3_newest_eval(s3_newest_t *nw);
 
 
+/* With the lookups and a copy of the key behind it. */
+
+static size_t
+s3_newest_size(const s3_store_t *store, size_t key_len)
+{
+    return sizeof(s3_newest_t) + store->n * sizeof(s3_lookup_t) + key_len;
+}
+
+
 static void
 s3_newest_release(s3_newest_t *nw)
 {
     unsigned d;
+    s3_store_t *store;
 
     if (--nw->refs) {
         return;
@@ -29,9 +39,9 @@ s3_newest_release(s3_newest_t *nw)
         }
     }
 
-    free((uint8_t *) nw->key.data);
-    s3_store_release(nw->store);
-    free(nw);
+    store = nw->store;
+    s3_scratch_put(store, nw, s3_newest_size(store, nw->key.len));
+    s3_store_release(store);
 }
 
 
@@ -566,16 +576,13 @@ s3_newest_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
     uint8_t *copy;
     s3_newest_t *nw;
 
-    nw = malloc(sizeof(s3_newest_t) + store->n * sizeof(s3_lookup_t));
-    copy = malloc(key.len + 1);
-
-    if (nw == NULL || copy == NULL) {
-        free(nw);
-        free(copy);
+    nw = s3_scratch_get(store, s3_newest_size(store, key.len));
+    if (nw == NULL) {
         return S3_ENOMEM;
     }
 
     memset(nw, 0, sizeof(s3_newest_t));
+    copy = (uint8_t *) &nw->lookups[store->n];
 
     if (key.len) {
         memcpy(copy, key.data, key.len);

@@ -265,6 +265,10 @@ typedef struct {
      * target 1 byte | bucket id 8 bytes big-endian | key */
 
     void (*leaks)(s3_drive_t *d, s3_leaks_t *leaks); /* NULL: can't be told */
+
+    /* It is time that the drive reads through what it keeps beside the records:
+     * in the background, and mends what it finds.  NULL: there is nothing. */
+    void (*verify)(s3_drive_t *d);
 } s3_drive_ops_t;
 
 

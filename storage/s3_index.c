@@ -6,6 +6,8 @@
 #include "storage/s3_bloom.h"
 #include <stdlib.h>
 
+#define S3_INDEX_RETRY_MS 1000
+
 
 static int s3_find_run(s3_find_t *find);
 
@@ -121,6 +123,48 @@ s3_index_plan(s3_index_t *ix)
 }
 
 
+/* Is a file that is not there one of those that count? */
+
+static int
+s3_index_lists(s3_index_t *ix, uint32_t id)
+{
+    int found;
+    unsigned i;
+    s3_zdrive_t *d = &ix->zone->drives[ix->drive];
+    const s3_ztables_t *list;
+
+    found = 0;
+
+    s3_zone_lock(d);
+
+    list = s3_zone_tables(d);
+
+    for (i = 0; i < list->n && i < S3_ZONE_TABLES; i++) {
+        found |= list->tables[i].id == id;
+    }
+
+    s3_zone_unlock(d);
+
+    return found;
+}
+
+
+static int
+s3_index_open_table(s3_index_t *ix, uint32_t id, s3_table_t **table)
+{
+    int rc;
+
+    rc = s3_table_open(ix->fs, id, table);
+
+    if (rc == S3_ECORRUPT || (rc == S3_ENOENT && s3_index_lists(ix, id))) {
+        s3_index_damaged(ix);
+        rc = s3_table_broken(ix->fs, id, table);
+    }
+
+    return rc;
+}
+
+
 static void
 s3_index_task(s3_task_t *task)
 {
@@ -134,7 +178,7 @@ s3_index_task(s3_task_t *task)
     }
 
     for (i = 0; i < ix->n_missing && ix->rc == S3_OK; i++) {
-        ix->rc = s3_table_open(ix->fs, ix->ids[i], &ix->opened[i]);
+        ix->rc = s3_index_open_table(ix, ix->ids[i], &ix->opened[i]);
     }
 }
 
@@ -250,13 +294,19 @@ s3_index_opened(s3_task_t *task)
     rc = s3_index_take(ix);
 
     if (rc == S3_OK || rc == S3_ENOENT) {
+        ix->retry = 0;
         s3_index_refresh(ix);
 
     } else {
-        /* the old set goes on to be right; the next tick tries again */
+        /* the old set goes on to be right */
         s3_zone_count(&d->errors);
-        ix->loop->log(ix->loop, S3_LOG_ERR, "drive %u: opening a table: %s",
-                      ix->drive + 1, s3_strerror(rc));
+
+        if (ix->retry == 0) {
+            ix->loop->log(ix->loop, S3_LOG_ERR, "drive %u: opening a table: %s",
+                          ix->drive + 1, s3_strerror(rc));
+        }
+
+        ix->retry = ix->loop->mono_ms(ix->loop) + S3_INDEX_RETRY_MS;
     }
 }
 
@@ -270,6 +320,10 @@ s3_index_refresh(s3_index_t *ix)
         || __atomic_load_n(&d->generation, __ATOMIC_ACQUIRE)
                == ix->current->generation)
     {
+        return;
+    }
+
+    if (ix->retry && ix->loop->mono_ms(ix->loop) < ix->retry) {
         return;
     }
 
@@ -407,6 +461,11 @@ s3_find_run(s3_find_t *find)
 
         if (rc != S3_OK && rc != S3_ENOENT) {
             s3_zone_count(&ix->zone->drives[ix->drive].errors);
+
+            if (rc == S3_ECORRUPT) {
+                s3_index_damaged(ix);
+            }
+
             return rc;
         }
 

@@ -2,7 +2,8 @@
  * The index of one drive in one process: the memtables of the zone and the
  * tables that this process has open.
  *
- *   s3_tabset_t   the open tables of one generation, counted
+ *   s3_tabset_t   the open tables of one generation, counted; one that is
+ *                 damaged has a placeholder, s3_table_broken()
  *   s3_find_t     all entries of one key that the tables have; resumable
  *   s3_view_t     those and the memtables' together: one item a version,
  *                 newest first, with its state.  This is what votes decide on
@@ -59,6 +60,7 @@ struct s3_index_s {
     s3_task_t task;
     unsigned opening : 1;
     unsigned quiet : 1; /* opens no more */
+    uint64_t retry;     /* ms: not before; opening failed */
     s3_tabset_t *next;
     unsigned n_missing;
     unsigned places[S3_ZONE_TABLES]; /* in next->tables */
@@ -77,6 +79,15 @@ void s3_index_close(s3_index_t *ix);
 
 /* Looks whether there is a newer generation, and opens it in a task. */
 void s3_index_refresh(s3_index_t *ix);
+
+/* Something of it did not hold its checksum: whoever maintains the drive is to
+ * find out what, and make it anew. */
+static inline void
+s3_index_damaged(s3_index_t *ix)
+{
+    __atomic_store_n(&ix->zone->drives[ix->drive].verify, S3_ZVERIFY_DAMAGE,
+                     __ATOMIC_RELEASE);
+}
 
 static inline int
 s3_index_busy(const s3_index_t *ix)

@@ -29,7 +29,6 @@ typedef struct {
     unsigned pending : 1;
     unsigned valid : 1; /* scan holds a page */
     unsigned failed : 1;
-    unsigned head : 1; /* items[next] is the key being looked at */
 } s3_cursor_t;
 
 
@@ -47,11 +46,11 @@ typedef struct {
     unsigned asking : 1; /* a key's own question */
     unsigned after : 1;  /* pos itself is done */
     s3_timer_t timer;
-
+    s3_str_t key;   /* being looked at: that of an item */
+    uint32_t heads; /* drives whose next item has it */
+    uint32_t ahead; /* drives whose next item is known to be behind pos */
     size_t pos_len;
     uint8_t *pos;
-    size_t key_len;
-    uint8_t *key; /* being looked at */
     size_t room;
     s3_cursor_t cursors[];
 } s3_list_op_t;
@@ -137,6 +136,7 @@ s3_list_move_behind(s3_list_op_t *op, s3_str_t prefix)
     size_t len;
 
     s3_list_move(op, prefix, 0);
+    op->ahead = 0;
 
     len = op->pos_len;
 
@@ -158,9 +158,7 @@ s3_list_move_behind(s3_list_op_t *op, s3_str_t prefix)
 static int
 s3_list_before(s3_list_op_t *op, s3_str_t key)
 {
-    int rc = s3_str_cmp(key, s3_str(op->pos, op->pos_len));
-
-    return rc < 0 || (rc == 0 && op->after);
+    return s3_str_cmp(key, s3_str(op->pos, op->pos_len)) < (int) op->after;
 }
 
 
@@ -193,7 +191,6 @@ s3_list_answer(s3_req_t *req)
 
     if (req->rc == S3_OK) {
         c->valid = 1;
-        c->next = 0;
 
     } else {
         s3_scan_release(scan);
@@ -215,6 +212,7 @@ s3_list_scan(s3_list_op_t *op, unsigned drive)
 
     s3_cursor_drop(c);
     memset(&c->scan, 0, sizeof(c->scan));
+    op->ahead &= ~s3_bit(drive);
 
     /* one more than wanted shows whether there is more */
 
@@ -252,6 +250,10 @@ s3_list_choose(s3_list_op_t *op)
 
     for (d = 0; d < op->store->n; d++) {
         active += op->cursors[d].active;
+    }
+
+    if (active >= op->store->r) {
+        return S3_OK;
     }
 
     mask = s3_store_counted(op->store);
@@ -306,13 +308,14 @@ s3_list_fill(s3_list_op_t *op)
                 continue;
             }
 
-            while (c->valid && c->next < c->scan.n
+            while (c->valid && c->next < c->scan.n && !(op->ahead & s3_bit(d))
                    && s3_list_before(op, c->scan.items[c->next].key))
             {
                 c->next++;
             }
 
             if (c->valid && (c->next < c->scan.n || c->scan.end)) {
+                op->ahead |= s3_bit(d);
                 continue;
             }
 
@@ -357,7 +360,7 @@ s3_list_look(s3_list_op_t *op, const s3_version_t *below, s3_version_t *found,
     any = 0;
 
     for (d = 0; d < op->store->n; d++) {
-        if (!op->cursors[d].head) {
+        if (!(op->heads & s3_bit(d))) {
             continue;
         }
 
@@ -447,8 +450,7 @@ s3_list_judge(s3_list_op_t *op, const s3_entry_t **entry)
                 return S3_AGAIN;
             }
 
-            s3_heal_doubt(op->store, op->bucket, s3_str(op->key, op->key_len),
-                          &version);
+            s3_heal_doubt(op->store, op->bucket, op->key, &version);
         }
 
         *entry = look.entry;
@@ -460,60 +462,64 @@ s3_list_judge(s3_list_op_t *op, const s3_entry_t **entry)
 }
 
 
+/* The key is done, and with it the items that have it. */
+
+static void
+s3_list_pass(s3_list_op_t *op, int hidden)
+{
+    unsigned d;
+    s3_cursor_t *c;
+
+    s3_list_move(op, op->key, 1);
+
+    for (d = 0; d < op->store->n; d++) {
+        c = &op->cursors[d];
+
+        if (op->heads & s3_bit(d)) {
+            c->next++;
+
+            if (hidden && c->scan.items[c->next - 1].common) {
+                s3_cursor_drop(c);
+            }
+        }
+    }
+}
+
+
 /* The key's state is known; 0: the page has ended. */
 
 static int
 s3_list_emit(s3_list_op_t *op, const s3_entry_t *entry)
 {
-    int rc;
     size_t common;
-    unsigned d;
-    s3_str_t key, shown;
-    s3_cursor_t *c;
-
-    key = s3_str(op->key, op->key_len);
+    s3_str_t shown;
 
     if (entry == NULL) {
-        for (d = 0; d < op->store->n; d++) {
-            c = &op->cursors[d];
-
-            if (c->head && c->scan.items[c->next].common) {
-                s3_cursor_drop(c);
-            }
-        }
-
-        s3_list_move(op, key, 1);
+        s3_list_pass(op, 1);
         return 1;
     }
 
-    common = s3_list_common(op, key);
-    shown = common ? s3_str(key.data, common) : key;
+    common = s3_list_common(op, op->key);
+    shown = common ? s3_str(op->key.data, common) : op->key;
 
-    if (common && !op->list->inclusive && s3_str_cmp(shown, op->first) <= 0) {
-        rc = 0;
-
-    } else if (op->count == op->list->max) {
-        s3_list_finish(op, S3_OK, 1);
-        return 0;
-
-    } else {
-        op->count++;
-        rc = op->list->item(op->list, shown, common ? NULL : entry);
-    }
-
-    if (rc != 0) {
-        s3_list_finish(op, S3_OK, 1);
-        return 0;
-    }
-
-    if (common) {
-        if (!s3_list_move_behind(op, shown)) {
-            s3_list_finish(op, S3_OK, 0);
+    if (common == 0 || op->list->inclusive || s3_str_cmp(shown, op->first) > 0)
+    {
+        if (op->count == op->list->max
+            || op->list->item(op->list, shown, common ? NULL : entry) != 0)
+        {
+            s3_list_finish(op, S3_OK, 1);
             return 0;
         }
 
-    } else {
-        s3_list_move(op, key, 1);
+        op->count++;
+    }
+
+    if (common == 0) {
+        s3_list_pass(op, 0);
+
+    } else if (!s3_list_move_behind(op, shown)) {
+        s3_list_finish(op, S3_OK, 0);
+        return 0;
     }
 
     return 1;
@@ -525,6 +531,7 @@ s3_list_asked(s3_newest_t *nw)
 {
     unsigned busy;
     s3_list_op_t *op = nw->ctx;
+    const s3_entry_t *e = nw->rc == S3_OK ? &nw->entry : NULL;
 
     op->asking = 0;
     busy = op->busy; /* the loop that asked is still there */
@@ -535,10 +542,7 @@ s3_list_asked(s3_newest_t *nw)
 
         } else {
             op->busy = 1;
-            (void) s3_list_emit(op, nw->rc == S3_OK
-                                            && nw->entry.kind == S3_KIND_OBJECT
-                                        ? &nw->entry
-                                        : NULL);
+            (void) s3_list_emit(op, e && e->kind == S3_KIND_OBJECT ? e : NULL);
             op->busy = busy;
 
             if (!busy) {
@@ -562,32 +566,31 @@ s3_list_step(s3_list_op_t *op)
     s3_cursor_t *c;
     const s3_entry_t *entry;
 
-    key = s3_null_str;
+    op->heads = 0;
 
     for (d = 0; d < op->store->n; d++) {
         c = &op->cursors[d];
-        c->head = 0;
 
-        if (c->active && c->valid && c->next < c->scan.n
-            && (key.data == NULL
-                || s3_str_cmp(c->scan.items[c->next].key, key) < 0))
-        {
-            key = c->scan.items[c->next].key;
+        if (!c->active || !c->valid || c->next == c->scan.n) {
+            continue;
+        }
+
+        key = c->scan.items[c->next].key;
+        rc = op->heads ? s3_str_cmp(key, op->key) : -1;
+
+        if (rc < 0) {
+            op->key = key;
+            op->heads = 0;
+        }
+
+        if (rc <= 0) {
+            op->heads |= s3_bit(d);
         }
     }
 
-    if (key.data == NULL) {
+    if (op->heads == 0) {
         s3_list_finish(op, S3_OK, 0);
         return 0;
-    }
-
-    op->key_len = s3_min(key.len, op->room);
-    memcpy(op->key, key.data, op->key_len);
-
-    for (d = 0; d < op->store->n; d++) {
-        c = &op->cursors[d];
-        c->head = c->active && c->valid && c->next < c->scan.n
-                  && s3_str_eq(c->scan.items[c->next].key, key);
     }
 
     entry = NULL;
@@ -600,10 +603,9 @@ s3_list_step(s3_list_op_t *op)
     op->asking = 1;
     op->refs++;
 
-    if (s3_newest_start(op->store, op->bucket, s3_str(op->key, op->key_len),
-                        S3_NEWEST_PASSIVE, s3_list_asked, op)
-        != S3_OK)
-    {
+    rc = s3_newest_start(op->store, op->bucket, op->key, S3_NEWEST_PASSIVE,
+                         s3_list_asked, op);
+    if (rc != S3_OK) {
         op->asking = 0;
         op->refs--;
         s3_list_finish(op, S3_ENOMEM, 0);
@@ -758,8 +760,8 @@ s3_store_list(s3_list_t *list)
     room = s3_max(room, (size_t) S3_MAX_KEY);
 
     op = calloc(1, sizeof(s3_list_op_t) + store->n * sizeof(s3_cursor_t));
-    p = malloc(2 * room + list->prefix.len + list->delimiter.len
-               + list->after.len + 1);
+    p = malloc(room + list->prefix.len + list->delimiter.len + list->after.len
+               + 1);
 
     if (op == NULL || p == NULL) {
         free(op);
@@ -776,11 +778,10 @@ s3_store_list(s3_list_t *list)
     op->refs = 2;
     op->room = room;
     op->pos = p;
-    op->key = p + room;
     op->timer.handler = s3_list_timeout;
     op->timer.ctx = op;
 
-    p += 2 * room;
+    p += room;
 
     op->prefix = s3_list_copy(&p, list->prefix);
     op->delimiter = s3_list_copy(&p, list->delimiter);

@@ -7,20 +7,47 @@
 #include <stdlib.h>
 
 #define S3_LOCAL_RETRY_TICKS 20
+#define S3_LOCAL_UNREAD 8 /* reads in a row that fail, until it is FAILING */
+
+
+static s3_zfault_t
+s3_local_fault(s3_drive_state_t state, const char *why, int rc)
+{
+    if (state == S3_DRIVE_FULL) {
+        return S3_ZFAULT_FULL;
+    }
+
+    if (state == S3_DRIVE_READONLY || rc == S3_EROFS) {
+        return S3_ZFAULT_READONLY;
+    }
+
+    return why[0] == 'r' ? S3_ZFAULT_READ : S3_ZFAULT_WRITE;
+}
 
 
 void
 s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
 {
     uint32_t was;
+    s3_zfault_t fault;
+
+    if (rc == S3_EROFS) {
+        state = S3_DRIVE_READONLY;
+    }
+
+    fault = s3_local_fault(state, why, rc);
 
     s3_zone_count(&l->zd->errors);
+    s3_zone_last_fault(l->zd, fault, 0);
     l->drive.errors++;
 
     was = __atomic_load_n(&l->zd->state, __ATOMIC_ACQUIRE);
 
     do {
-        if (was == (uint32_t) state || was == S3_DRIVE_MISSING) {
+        if (was == (uint32_t) state || was == S3_DRIVE_MISSING
+            || was == S3_DRIVE_HUNG
+            || was == S3_DRIVE_FAILING || was == S3_DRIVE_READONLY)
+        {
             return;
         }
 
@@ -29,9 +56,71 @@ s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
                                           __ATOMIC_ACQUIRE));
 
     l->drive.state = state;
+    s3_zone_fault(l->zd, fault, 0);
 
     l->loop->log(l->loop, S3_LOG_ERR, "drive %u: %s: %s", l->index + 1, why,
                  s3_strerror(rc));
+}
+
+
+s3_drive_state_t
+s3_local_good(const s3_zdrive_t *zd)
+{
+    if (__atomic_load_n(&zd->failed, __ATOMIC_ACQUIRE)) {
+        return S3_DRIVE_FAILING;
+    }
+
+    return __atomic_load_n(&zd->refilling, __ATOMIC_ACQUIRE)
+               ? S3_DRIVE_REFILLING
+               : S3_DRIVE_OK;
+}
+
+
+int
+s3_local_mend(s3_local_t *l, s3_drive_state_t from)
+{
+    uint32_t was = from;
+    s3_drive_state_t good = s3_local_good(l->zd);
+
+    if (good == from
+        || !__atomic_compare_exchange_n(&l->zd->state, &was, (uint32_t) good, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    {
+        return S3_EEXIST;
+    }
+
+    s3_zone_suspect(l->zone);
+    s3_zone_changed(l->zone);
+    s3_zone_fault(l->zd,
+                  good == S3_DRIVE_FAILING     ? S3_ZFAULT_WRITE
+                  : good == S3_DRIVE_REFILLING ? S3_ZFAULT_NEW
+                                               : S3_ZFAULT_NONE,
+                  0);
+
+    l->drive.state = good;
+
+    return good == S3_DRIVE_FAILING ? S3_EIO : S3_OK;
+}
+
+
+/* One unreadable sector is repaired elsewhere; a drive that gives nothing back
+ * is out of order, whatever it says to writes. */
+
+void
+s3_local_read_ended(void *ctx, int rc)
+{
+    s3_local_t *l = ctx;
+
+    if (rc == S3_OK) {
+        l->unread = 0;
+
+    } else if (rc == S3_EIO && ++l->unread >= S3_LOCAL_UNREAD) {
+        l->unread = 0;
+
+        if (s3_drive_writable(&l->drive)) {
+            s3_local_fail(l, S3_DRIVE_FAILING, "reads", rc);
+        }
+    }
 }
 
 
@@ -89,6 +178,19 @@ s3_local_may_write(s3_local_t *l, int essential)
 }
 
 
+/* Whoever has the lease does it. */
+
+static void
+s3_local_verify(s3_drive_t *d)
+{
+    uint32_t none = S3_ZVERIFY_NONE;
+    s3_local_t *l = d->impl;
+
+    (void) __atomic_compare_exchange_n(&l->zd->verify, &none, S3_ZVERIFY_ASKED,
+                                       0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+
 static const s3_drive_ops_t s3_local_ops = {
     .vote = s3_local_vote,
     .push = s3_local_push,
@@ -109,6 +211,7 @@ static const s3_drive_ops_t s3_local_ops = {
     .note = s3_local_note,
     .unnote = s3_local_unnote,
     .leaks = s3_local_leaks,
+    .verify = s3_local_verify,
 };
 
 
@@ -148,6 +251,8 @@ s3_local_start(s3_local_t *l)
     bc.loop = l->loop;
     bc.fs = l->fs;
     bc.drive = l->index;
+    bc.read_ended = s3_local_read_ended;
+    bc.ctx = l;
 
     l->maintain = s3_maintain_create(l);
     l->blobs = s3_blobs_create(&bc);
@@ -162,6 +267,17 @@ s3_local_start(s3_local_t *l)
     s3_local_look(l);
 
     return S3_OK;
+}
+
+
+/* Something may be opened on it. */
+
+static int
+s3_local_there(const s3_local_t *l)
+{
+    uint32_t state = s3_zone_state(l->zd);
+
+    return state != S3_DRIVE_MISSING && state != S3_DRIVE_HUNG;
 }
 
 
@@ -193,7 +309,7 @@ s3_local_create(const s3_local_conf_t *conf, s3_local_t **out)
     l->drops_last = &l->drops;
     s3_local_init_waits(l);
 
-    if (conf->fs && s3_zone_state(l->zd) != S3_DRIVE_MISSING) {
+    if (conf->fs && s3_local_there(l)) {
         l->fs = conf->fs;
         rc = s3_local_open(l);
 
@@ -271,13 +387,10 @@ static void
 s3_local_settled(void *ctx)
 {
     s3_local_t *l = ctx;
-    uint32_t state = S3_DRIVE_FAILING;
 
-    if (__atomic_load_n(&l->zd->failed, __ATOMIC_ACQUIRE) == 0) {
-        __atomic_compare_exchange_n(&l->zd->state, &state,
-                                    l->zd->refilling ? S3_DRIVE_REFILLING
-                                                     : S3_DRIVE_OK,
-                                    0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (s3_local_mend(l, S3_DRIVE_FAILING) == S3_OK) {
+        l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: works again",
+                     l->index + 1);
     }
 }
 
@@ -390,6 +503,13 @@ s3_local_fs(const s3_local_t *l)
 }
 
 
+int
+s3_local_waits(const s3_local_t *l)
+{
+    return l->waiting != NULL;
+}
+
+
 unsigned
 s3_local_busy(const s3_local_t *l)
 {
@@ -407,7 +527,7 @@ s3_local_busy(const s3_local_t *l)
 void
 s3_local_quiesce(s3_local_t *l)
 {
-    l->quiet = 1;
+    __atomic_store_n(&l->quiet, 1, __ATOMIC_RELAXED);
     l->ix.quiet = 1;
 
     if (l->maintain) {
@@ -423,7 +543,7 @@ s3_local_tick(s3_local_t *l)
 
     if (l->log == NULL) {
         /* it could not be opened, be it again */
-        if (l->fs && l->drive.state != S3_DRIVE_MISSING && !l->quiet
+        if (l->fs && s3_local_there(l) && !l->quiet
             && ++l->missed % S3_LOCAL_RETRY_TICKS == 0)
         {
             s3_local_arrive(l, l->fs, NULL, NULL);
@@ -435,6 +555,10 @@ s3_local_tick(s3_local_t *l)
     if (l->arrival != __atomic_load_n(&l->zd->arrivals, __ATOMIC_ACQUIRE)) {
         s3_local_reopen(l);
         return;
+    }
+
+    if (l->drive.state == S3_DRIVE_HUNG) {
+        return; /* nothing more for its threads */
     }
 
     s3_local_forget_freed(l);

@@ -59,8 +59,8 @@ typedef struct {
     uint32_t segment_size;
 } s3_local_conf_t;
 
-/* Blocking (opens the tables).  A drive that the zone knows as MISSING, or
- * without fs, becomes one that answers S3_EUNAVAIL. */
+/* Blocking (opens the tables).  A drive that the zone knows as MISSING or HUNG,
+ * or without fs, becomes one that answers S3_EUNAVAIL. */
 int s3_local_create(const s3_local_conf_t *conf, s3_local_t **local);
 
 /* One that was made without fs, for it could not be opened: that is tried again
@@ -75,11 +75,17 @@ s3_drive_t *s3_local_drive(s3_local_t *l);
 s3_fs_t *s3_local_fs(const s3_local_t *l); /* NULL: missing */
 unsigned s3_local_busy(const s3_local_t *l);
 
+/* Requests wait for what somebody has pending, a dead process perhaps. */
+int s3_local_waits(const s3_local_t *l);
+
 /* Every 50 to 100 ms: state, new tables, maintenance. */
 void s3_local_tick(s3_local_t *l);
 
 /* No more background work. */
 void s3_local_quiesce(s3_local_t *l);
+
+/* See s3_node_mend(). */
+int s3_local_mend(s3_local_t *l, s3_drive_state_t from);
 
 /* A drive that was missing is in the zone now: take it up, in a task.  S3_OK:
  * done() will be called; S3_EEXIST: has been taken up; S3_EBUSY: at it. */

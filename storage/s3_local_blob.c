@@ -126,17 +126,13 @@ s3_local_blob_remove(s3_drive_t *d, s3_blob_req_t *blob)
 void
 s3_local_forget_freed(s3_local_t *l)
 {
-    uint64_t n;
+    unsigned i, n;
+    uint8_t ids[S3_ZONE_FREED][16];
 
-    n = __atomic_load_n(&l->zd->freed_count, __ATOMIC_ACQUIRE);
+    n = s3_zone_freed_since(l->zd, &l->freed_seen, ids);
 
-    if (n - l->freed_seen > S3_ZONE_FREED) {
-        l->freed_seen = n - S3_ZONE_FREED;
-    }
-
-    while (l->freed_seen != n) {
-        s3_blobs_forget(l->blobs, l->zd->freed[l->freed_seen % S3_ZONE_FREED]);
-        l->freed_seen++;
+    for (i = 0; i < n; i++) {
+        s3_blobs_forget(l->blobs, ids[i]);
     }
 }
 

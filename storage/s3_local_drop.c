@@ -84,7 +84,7 @@ s3_confirm_pop(s3_local_t *l)
 
 void
 s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                       const s3_version_t *v, uint8_t flags)
+                       const s3_version_t *v, int keep, s3_memnode_t *alone)
 {
     s3_confirm_t *c;
 
@@ -95,8 +95,10 @@ s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
         return;
     }
 
-    c->keep = (flags & S3_F_KEEP) != 0;
-    c->alone = (flags & S3_MEM_ALONE) != 0;
+    c->keep = keep != 0;
+    c->node = alone;
+    c->arena = (uint8_t) l->zd->active;
+    c->arena_seq = l->zd->arenas[c->arena].seq;
     *l->confirms_last = c;
     l->confirms_last = &c->next;
     l->n_confirms++;
@@ -162,13 +164,17 @@ s3_confirm_logged(s3_write_t *w, int rc)
 {
     s3_confirm_t *c = w->ctx;
     s3_local_t *l = c->l;
+    s3_zarena_t *a = &l->zd->arenas[c->arena];
 
     l->n_confirms--;
 
-    if (rc == S3_OK && c->alone) {
+    if (rc == S3_OK && c->node) {
         s3_local_lock(l);
-        s3_confirm_sure(l, c->bucket, s3_str(c->key, c->key_len), &c->version,
-                        UINT64_MAX);
+
+        if (a->used && a->seq == c->arena_seq) {
+            s3_memnode_flag(c->node, S3_MEM_SURE);
+        }
+
         s3_local_unlock(l);
         free(c);
         return;
@@ -253,7 +259,7 @@ s3_local_confirm_again(s3_local_t *l)
                 && e.flags & S3_F_CONFIRMED)
             {
                 s3_local_queue_confirm(l, node->bucket, s3_memnode_key(node),
-                                       &e.version, e.flags & S3_F_KEEP);
+                                       &e.version, e.flags & S3_F_KEEP, NULL);
             }
         }
     }

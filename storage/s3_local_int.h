@@ -126,7 +126,10 @@ struct s3_confirm_s {
     uint64_t bucket;
     s3_version_t version;
     uint8_t keep;
-    uint8_t alone; /* nothing older to be dropped */
+    uint8_t arena;
+    uint64_t arena_seq;
+    s3_memnode_t *node; /* its only one, as long as the arena is that one, with
+                         * nothing older to be dropped; NULL: not known */
     uint8_t logged;
     uint8_t tries;
     uint16_t key_len;
@@ -162,12 +165,13 @@ struct s3_local_s {
     s3_log_waiter_t room;
     unsigned room_set : 1;
     unsigned log_full : 1; /* what stalled did so for the log */
-    unsigned quiet : 1;
-    unsigned dead : 1;   /* being destroyed */
-    unsigned unsure : 1; /* a CONFIRM did not get into the log */
-    uint32_t arrival;    /* of the drive, for which files are open here */
-    unsigned missed;     /* ticks without it */
-    uint32_t opening;    /* the arrival that is being opened */
+    unsigned char quiet;   /* atomic: tasks look at it */
+    unsigned dead : 1;     /* being destroyed */
+    unsigned unsure : 1;   /* a CONFIRM did not get into the log */
+    uint32_t arrival;      /* of the drive, for which files are open here */
+    unsigned missed;       /* ticks without it */
+    unsigned unread;       /* reads in a row that failed */
+    uint32_t opening;      /* the arrival that is being opened */
 
     s3_task_t open_task;
     unsigned open_set : 1;
@@ -215,6 +219,13 @@ int s3_local_may_read(s3_local_t *l);
 void
 s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc);
 
+/* What a drive is that works: FAILING as long as there are writes of unknown
+ * outcome, REFILLING, or OK. */
+s3_drive_state_t s3_local_good(const s3_zdrive_t *zd);
+
+/* ctx: s3_local_t; told of each read of a blob or a record. */
+void s3_local_read_ended(void *ctx, int rc);
+
 /*
  * A record into the log, its entry into the memtable; under the lock.  The
  * slices of r stay until the lock is released.  S3_OK, S3_AGAIN (stall), or
@@ -259,9 +270,11 @@ void s3_local_confirm(s3_drive_t *d, s3_mark_t *mark);
 int s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v);
 
 /* s3_local_drop.c */
-/* flags: S3_F_KEEP; S3_MEM_ALONE: there is nothing older to be dropped. */
-void s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                            const s3_version_t *v, uint8_t flags);
+/* alone: v's node in the active memtable, where the drive has nothing else of
+ * the key; or NULL. */
+void
+s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                       const s3_version_t *v, int keep, s3_memnode_t *alone);
 /* All versions that are known to be committed by memory alone, once more. */
 void s3_local_confirm_again(s3_local_t *l);
 void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,

@@ -36,7 +36,7 @@ typedef struct {
     s3_source_t *sources[S3_LIST_SOURCES];
     unsigned n_memory;
     unsigned n_tables;
-    unsigned started : 1;
+    unsigned inside : 1; /* past `from` */
     s3_task_t task;
     uint8_t seek[S3_MAX_KEY + 1];
 } s3_listing_t;
@@ -111,6 +111,10 @@ s3_list_end(s3_listing_t *li, int rc)
             s3_zone_count(&l->zd->errors);
         }
 
+        if (rc == S3_ECORRUPT) {
+            s3_index_damaged(&l->ix);
+        }
+
         s3_scan_release(scan);
     }
 
@@ -162,6 +166,7 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
     *out = NULL;
     item = &scan->items[scan->n];
     e = NULL;
+    key = NULL;
 
     for (i = 0, n = 0; i < m->n; i++) {
 
@@ -174,10 +179,12 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
         }
 
         if (e == NULL) {
-            e = s3_list_alloc(scan, (m->n - i) * sizeof(*e));
+            e = s3_list_alloc(scan, (m->n - i) * sizeof(*e) + m->key.len);
             if (e == NULL) {
                 return S3_ENOMEM;
             }
+
+            key = (uint8_t *) (e + (m->n - i));
         }
 
         e[n++] = m->entries[i];
@@ -189,11 +196,6 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
 
     if (n == 0) {
         return S3_OK;
-    }
-
-    key = s3_list_alloc(scan, m->key.len);
-    if (key == NULL) {
-        return S3_ENOMEM;
     }
 
     memcpy(key, m->key.data, m->key.len);
@@ -256,10 +258,14 @@ s3_list_key(s3_listing_t *li)
         return S3_OK;
     }
 
-    cmp = s3_str_cmp(m->key, scan->from);
+    if (!li->inside) {
+        cmp = s3_str_cmp(m->key, scan->from);
 
-    if (cmp < 0 || (cmp == 0 && scan->after)) {
-        return S3_OK;
+        if (cmp < 0 || (cmp == 0 && scan->after)) {
+            return S3_OK;
+        }
+
+        li->inside = 1;
     }
 
     rc = s3_list_add(li, &item);
@@ -348,6 +354,39 @@ s3_list_run(s3_listing_t *li)
 }
 
 
+/*
+ * Blocks of each table that the page will take if its keys are spread as all
+ * are.  With a delimiter most of what follows a key is skipped, not read.
+ */
+
+static void
+s3_list_expect(s3_listing_t *li)
+{
+    unsigned i;
+    uint64_t all, blocks;
+    s3_scan_t *scan = li->scan;
+    const s3_table_stats_t *stats;
+
+    if (scan->delimiter.len || !s3_list_prefixed(scan->from, scan->prefix)) {
+        return;
+    }
+
+    for (i = 0, all = 1; i < li->n_tables; i++) {
+        all += li->set->tables[i]->stats.keys;
+    }
+
+    for (i = 0; i < li->n_tables; i++) {
+        stats = &li->set->tables[i]->stats;
+        blocks = (uint64_t) stats->blocks * scan->max / all;
+        blocks += blocks / 8 + 2;
+
+        s3_table_iter_expect(&li->tables[i],
+                             (uint32_t) s3_min(blocks, UINT32_MAX),
+                             scan->prefix.len);
+    }
+}
+
+
 static int
 s3_list_sources(s3_listing_t *li)
 {
@@ -376,6 +415,8 @@ s3_list_sources(s3_listing_t *li)
         li->n_tables++;
         li->sources[n++] = &li->tables[i].source;
     }
+
+    s3_list_expect(li);
 
     return s3_merge_init(&li->merge, li->sources, n, 0);
 }

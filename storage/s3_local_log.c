@@ -28,7 +28,10 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
 
     if (rc != S3_OK) {
         /* on the drive or not: nobody knows before a scan */
-        __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
+        if (w->node) {
+            __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
+        }
+
         s3_local_fail(l, S3_DRIVE_FAILING, "log write", rc);
         state = S3_MEM_FAILED;
 
@@ -440,16 +443,10 @@ s3_local_log_state(void *ctx, int rc)
         state = s3_zone_state(l->zd);
 
         if ((state == S3_DRIVE_FAILING || state == S3_DRIVE_FULL)
-            && __atomic_load_n(&l->zd->failed, __ATOMIC_ACQUIRE) == 0)
+            && s3_local_mend(l, (s3_drive_state_t) state) == S3_OK)
         {
-            if (__atomic_compare_exchange_n(
-                    &l->zd->state, &state,
-                    l->zd->refilling ? S3_DRIVE_REFILLING : S3_DRIVE_OK, 0,
-                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            {
-                l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: writes again",
-                             l->index + 1);
-            }
+            l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: writes again",
+                         l->index + 1);
         }
 
         break;

@@ -341,9 +341,8 @@ s3_confirm_newest(s3_local_t *l, s3_mark_t *mark)
                              flags);
 
     mark->confirmed = 1;
-    s3_local_queue_confirm(
-        l, mark->bucket, mark->key, &mark->version,
-        (uint8_t) ((flags & S3_F_KEEP) | (is & S3_MEM_ALONE)));
+    s3_local_queue_confirm(l, mark->bucket, mark->key, &mark->version,
+                           flags & S3_F_KEEP, is & S3_MEM_ALONE ? n : NULL);
 
     return 1;
 }
@@ -417,7 +416,7 @@ s3_confirm_decide(s3_op_t *op)
 
     mark->confirmed = 1;
     s3_local_queue_confirm(l, op->bucket, op->key, &op->version,
-                           flags & S3_F_KEEP);
+                           flags & S3_F_KEEP, NULL);
     rc = s3_op_answer(op, S3_OK, S3_ANSWER_YES);
 
 done:

@@ -10,7 +10,6 @@
 #define S3_MAINTAIN_PAUSE 500 /* ms after an error; doubles, to a minute */
 
 
-static void s3_maintain_save(s3_maintain_t *m);
 static void s3_merge_release(s3_maintain_t *m);
 
 
@@ -150,6 +149,10 @@ s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena, s3_manifest_t *m)
             seg.replay_from = s3_max(seg.replay_from, s->bound[arena]);
         }
 
+        if (s->state == S3_SEG_PREPARING) {
+            seg.replay_from = 0; /* there may be no such file */
+        }
+
         rc = s3_manifest_add_segment(m, &seg);
         if (rc != S3_OK) {
             return rc;
@@ -234,6 +237,7 @@ s3_maintain_destroy(s3_maintain_t *m)
     s3_manifest_free(&m->manifest);
     s3_merge_release(m);
     s3_clean_free(m->cleaning);
+    s3_mend_free(m);
 
     if (m->set) {
         s3_tabset_release(&m->l->ix, m->set);
@@ -252,7 +256,8 @@ s3_maintain_destroy(s3_maintain_t *m)
 int
 s3_maintain_busy(const s3_maintain_t *m)
 {
-    return m->busy || m->merging || m->cleaning || m->counting;
+    return m->busy || m->merging || m->cleaning || m->counting
+           || s3_mend_busy(m);
 }
 
 
@@ -368,7 +373,7 @@ s3_maintain_install(s3_task_t *task)
 
 /* m->tables is the list to be. */
 
-static void
+void
 s3_maintain_save(s3_maintain_t *m)
 {
     int rc;
@@ -417,7 +422,7 @@ s3_maintain_splice(s3_maintain_t *m, unsigned first, unsigned count,
 }
 
 
-static void
+void
 s3_maintain_begin(s3_maintain_t *m)
 {
     s3_local_t *l = m->l;
@@ -569,6 +574,8 @@ s3_maintain_quiesce(s3_maintain_t *m)
         m->merging = 0;
         s3_merge_release(m);
     }
+
+    s3_mend_quiesce(m);
 }
 
 
@@ -615,6 +622,10 @@ s3_maintain_merged(s3_maintain_t *m)
         }
     }
 
+    if (rc == S3_ECORRUPT) {
+        s3_index_damaged(&m->l->ix);
+    }
+
     if (rc != S3_OK) {
         s3_merge_release(m);
         s3_maintain_end(m, rc);
@@ -643,7 +654,7 @@ s3_maintain_merge(s3_maintain_t *m)
     s3_tabset_t *set = l->ix.current;
 
     /* all of them have to be open here */
-    if (m->merging
+    if (m->merging || s3_mend_needed(m)
         || set->generation
                != __atomic_load_n(&l->zd->generation, __ATOMIC_ACQUIRE))
     {
@@ -739,6 +750,10 @@ s3_maintain_tick(s3_maintain_t *m)
 
     if (m->merged) {
         s3_maintain_merged(m);
+        return;
+    }
+
+    if (s3_mend_tick(m, now)) {
         return;
     }
 

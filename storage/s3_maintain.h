@@ -22,6 +22,9 @@
  *    record is older than an hour and no part of an upload: parts' blobs live
  *    on in objects, and only the tombstone would tell.
  *  - Records that cannot be read keep their segment from being cleaned.
+ *  - Tables and MANIFEST are read through when the scrub asks for it, or when
+ *    something of them did not hold.  A damaged table is made anew from the
+ *    log; until then the drive is silent about keys in what is damaged of it.
  *  - Tombstones are kept: nothing here collects them, so floor stays where it
  *    is.  FENCE and DEAD entries go when something newer is confirmed.
  *  - Finished blobs that never got a record (a crash between the two) are not
@@ -39,6 +42,7 @@
 
 
 typedef struct s3_cleaning_s s3_cleaning_t;
+typedef struct s3_mending_s s3_mending_t;
 
 /* What merges take out of the index and the drive has to remember. */
 
@@ -114,6 +118,9 @@ struct s3_maintain_s {
     uint32_t *counted_ids;
 
     s3_cleaning_t *cleaning;
+    s3_mending_t *mending; /* the index is looked through, or made anew */
+    uint64_t mend_next;    /* ms: not before */
+    unsigned mend_tries;
 
     /* objects, counted beside everything else */
     s3_task_t count_task;
@@ -129,6 +136,27 @@ struct s3_maintain_s {
 /* Counts the drive's objects, if it is time. */
 void s3_maintain_count(s3_maintain_t *m, uint64_t now);
 
+
+/*
+ * s3_maintain_mend.c: the index read through, damaged tables made anew from the
+ * log (s3_recover.h).  Non-zero: it has begun a piece of work (m->busy).
+ */
+int s3_mend_tick(s3_maintain_t *m, uint64_t now);
+void s3_mend_free(s3_maintain_t *m);
+
+/* No more than what runs; a new table comes to nothing. */
+void s3_mend_quiesce(s3_maintain_t *m);
+
+/* A task is under way. */
+int s3_mend_busy(const s3_maintain_t *m);
+
+/* Something is damaged: until it is made anew no table and no segment goes. */
+int s3_mend_needed(const s3_maintain_t *m);
+
+/* The list of tables as it is now becomes m->tables; ends with
+ * s3_maintain_end().  save: m->tables becomes the list. */
+void s3_maintain_begin(s3_maintain_t *m);
+void s3_maintain_save(s3_maintain_t *m);
 
 /* Ends a piece of work; rc counts for the pause after it. */
 void s3_maintain_end(s3_maintain_t *m, int rc);

@@ -77,7 +77,7 @@ s3_count_run(s3_task_t *task)
         rc = s3_merge_seek(&c->merge, 0, s3_null_str);
     }
 
-    while (rc == S3_OK && !m->l->quiet) {
+    while (rc == S3_OK && !__atomic_load_n(&m->l->quiet, __ATOMIC_RELAXED)) {
         rc = s3_merge_next(&c->merge);
         objects += rc == S3_OK && s3_count_is_object(&c->merge);
     }

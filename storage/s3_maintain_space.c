@@ -112,9 +112,13 @@ s3_space_places(const s3_maintain_t *m)
 
     n = 0;
 
+    s3_zone_lock(l->zd);
+
     for (i = 0; i < l->zone->max_segments; i++) {
         n += s3_zone_segments(l->zone, l->index)[i].id == 0;
     }
+
+    s3_zone_unlock(l->zd);
 
     return n;
 }
@@ -130,8 +134,8 @@ s3_space_done(s3_task_t *task)
     s3_zdrive_t *d = l->zd;
 
     if (m->rc == S3_OK) {
-        d->bytes_free = m->bytes_free;
-        d->bytes_total = m->bytes_total;
+        __atomic_store_n(&d->bytes_free, m->bytes_free, __ATOMIC_RELAXED);
+        __atomic_store_n(&d->bytes_total, m->bytes_total, __ATOMIC_RELAXED);
         reserve = s3_space_reserve(m);
         places = s3_space_places(m);
         few = l->zone->max_segments / S3_FEW_PLACES;
@@ -141,16 +145,17 @@ s3_space_done(s3_task_t *task)
                 || s3_zone_state(d) == S3_DRIVE_REFILLING))
         {
             __atomic_store_n(&d->state, S3_DRIVE_FULL, __ATOMIC_RELEASE);
+            s3_zone_fault(d,
+                          m->bytes_free < reserve ? S3_ZFAULT_FULL
+                                                  : S3_ZFAULT_PLACES,
+                          0);
             l->loop->log(l->loop, S3_LOG_WARN,
                          "drive %u: full, deletions are still taken",
                          l->index + 1);
 
         } else if (m->bytes_free > reserve + reserve / 2 && places >= 2 * few
-                   && s3_zone_state(d) == S3_DRIVE_FULL)
+                   && s3_local_mend(l, S3_DRIVE_FULL) == S3_OK)
         {
-            __atomic_store_n(&d->state,
-                             d->refilling ? S3_DRIVE_REFILLING : S3_DRIVE_OK,
-                             __ATOMIC_RELEASE);
             l->loop->log(l->loop, S3_LOG_NOTICE, "drive %u: has space again",
                          l->index + 1);
         }
@@ -194,7 +199,7 @@ s3_recount_run(s3_task_t *task)
         rc = s3_merge_seek(&merge, 0, s3_null_str);
     }
 
-    while (rc == S3_OK && !m->l->quiet) {
+    while (rc == S3_OK && !__atomic_load_n(&m->l->quiet, __ATOMIC_RELAXED)) {
         rc = s3_merge_next(&merge);
 
         for (i = 0; rc == S3_OK && i < merge.n; i++) {
@@ -427,7 +432,7 @@ s3_maintain_look(s3_maintain_t *m, uint64_t now)
     s3_look_segments(m, &k);
     s3_look_freeze(m, &k, now);
 
-    if (k.best && m->cleaning == NULL) {
+    if (k.best && m->cleaning == NULL && !s3_mend_needed(m)) {
         clean = k.best->id;
     }
 

@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <jansson.h>
 #include "storage/s3_xxh3.h"
 
+#include "s3_json.h"
 #include "s3_manifest.h"
 
 
@@ -204,7 +204,7 @@ s3_manifest_format(const s3_manifest_t *m, char **out, size_t *len)
 {
     json_t *root;
     size_t n;
-    char *text, *p;
+    char *p;
     int rc;
 
     rc = s3_manifest_check(m);
@@ -217,18 +217,11 @@ s3_manifest_format(const s3_manifest_t *m, char **out, size_t *len)
         return S3_ENOMEM;
     }
 
-    text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    p = s3_json_text(root, JSON_COMPACT | JSON_PRESERVE_ORDER,
+                     1 + S3_MANIFEST_TAIL, &n);
     json_decref(root);
 
-    if (text == NULL) {
-        return S3_ENOMEM;
-    }
-
-    n = strlen(text);
-
-    p = realloc(text, n + 1 + S3_MANIFEST_TAIL + 1);
     if (p == NULL) {
-        free(text);
         return S3_ENOMEM;
     }
 

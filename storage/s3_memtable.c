@@ -15,7 +15,8 @@ struct s3_memtable_s {
     uint32_t count;
     uint32_t height; /* highest level in use; atomic */
     uint32_t head[S3_MEMTABLE_LEVELS];
-    uint32_t reserved[2];
+    uint32_t system; /* atomic: bits of bucket ids below 32 */
+    uint32_t reserved;
 };
 
 
@@ -208,6 +209,15 @@ s3_memtable_search(const s3_memtable_t *m, uint64_t bucket, s3_str_t key,
 }
 
 
+int
+s3_memtable_lacks(const s3_memtable_t *m, uint64_t bucket)
+{
+    return bucket < 32
+           && (__atomic_load_n(&m->system, __ATOMIC_ACQUIRE) & 1u << bucket)
+                  == 0;
+}
+
+
 s3_memnode_t *
 s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
                    const s3_entry_t *e, s3_mem_state_t state, unsigned owner,
@@ -257,6 +267,10 @@ s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
 
     for (i = 0; i < h; i++) {
         n->next[i] = *links[i];
+    }
+
+    if (bucket < 32) {
+        __atomic_fetch_or(&m->system, 1u << bucket, __ATOMIC_ACQ_REL);
     }
 
     for (i = 0; i < h; i++) {

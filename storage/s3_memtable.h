@@ -71,6 +71,9 @@ size_t s3_memtable_need(size_t key_len, size_t extra_len);
 
 int s3_memtable_room(const s3_memtable_t *m, size_t need);
 uint32_t s3_memtable_count(const s3_memtable_t *m);
+/* Certainly nothing of that bucket: known of the system's, for each vote looks
+ * into S3_BUCKET_CLOSED and hardly ever is anything there. */
+int s3_memtable_lacks(const s3_memtable_t *m, uint64_t bucket);
 size_t s3_memtable_used(const s3_memtable_t *m);
 
 /* NULL: no room. */

@@ -60,7 +60,14 @@ s3_merge_seek(s3_merge_t *m, uint64_t bucket, s3_str_t key)
         memmove(m->seek_key, key.data, key.len);
     }
 
+    m->forward = m->rc == S3_OK && m->n && !m->gathering && !m->pending
+                 && s3_key_cmp(m->bucket, m->key, bucket, key) < 0;
     m->n = 0;
+
+    if (m->forward) {
+        return S3_OK;
+    }
+
     m->n_heap = 0;
     m->started = 0;
     m->gathering = 0;
@@ -184,6 +191,7 @@ static int
 s3_merge_start(s3_merge_t *m)
 {
     s3_source_t *src;
+    s3_str_t key = s3_str(m->seek_key, m->seek_len);
     uint8_t i;
     int rc;
 
@@ -203,13 +211,27 @@ s3_merge_start(s3_merge_t *m)
         i = (uint8_t) m->started;
         src = m->sources[i];
 
-        rc = s3_merge_moved(m, i,
-                            src->ops->seek(src, m->seek_bucket,
-                                           s3_str(m->seek_key, m->seek_len)));
+        rc = s3_merge_moved(m, i, src->ops->seek(src, m->seek_bucket, key));
         if (rc != S3_OK) {
             return rc;
         }
     }
+
+    while (m->forward && m->n_heap) {
+        i = m->heap[0];
+        src = m->sources[i];
+
+        if (s3_key_cmp(src->bucket, src->key, m->seek_bucket, key) >= 0) {
+            break;
+        }
+
+        rc = s3_merge_moved(m, i, src->ops->seek(src, m->seek_bucket, key));
+        if (rc != S3_OK) {
+            return rc;
+        }
+    }
+
+    m->forward = 0;
 
     return S3_OK;
 }

@@ -86,6 +86,7 @@ typedef struct {
     unsigned started; /* sources that have been positioned */
     unsigned gathering : 1;
     unsigned pending : 1; /* `waiting` owes a resume() */
+    unsigned forward : 1; /* what is before the target still has to move */
     int rc;               /* an error: final until the next seek */
     unsigned room;        /* of entries */
     s3_entry_t fixed[4];
@@ -104,7 +105,8 @@ void s3_merge_done(s3_merge_t *m); /* frees what the merge owns */
 /*
  * Positions before the first key that is (bucket, key) or after it.  Never
  * waits: what must be read is read by next().  May be called again at any time
- * but while the read of an S3_AGAIN is under way.
+ * but while the read of an S3_AGAIN is under way.  Going on behind the key that
+ * next() has returned moves only those sources that are before the target.
  */
 int s3_merge_seek(s3_merge_t *m, uint64_t bucket, s3_str_t key);
 

@@ -80,11 +80,13 @@ s3_node_join(const s3_node_conf_t *conf, s3_zone_t **zone)
 }
 
 
-/* One drive into the zone.  A drive that cannot be read is MISSING. */
+/* One drive into the zone.  A drive that cannot be read is MISSING; so is, if
+ * not `rebuild`, one whose MANIFESTs are lost: reading all of its log takes
+ * time, and is done beside all else when it returns. */
 
 static int
 s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
-                 const s3_format_t *f)
+                 const s3_format_t *f, int rebuild)
 {
     int rc;
     char line[256];
@@ -96,6 +98,7 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
     r.drive = i;
     r.fs = conf->fs[i];
     r.name = conf->name[i];
+    r.rebuild = rebuild != 0;
     r.log = conf->log;
     r.ctx = conf->ctx;
 
@@ -115,7 +118,13 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
         snprintf(line, sizeof(line), "drive %u: not used: %s", i + 1,
                  s3_strerror(rc));
         s3_node_say(conf, S3_LOG_ERR, line);
+        s3_zone_fault(d, S3_ZFAULT_RECOVER, 0);
         return S3_OK;
+    }
+
+    if (r.rebuilt) {
+        __atomic_fetch_add(&d->stats.corrupt, 1, __ATOMIC_RELAXED);
+        s3_zone_last_fault(d, S3_ZFAULT_CORRUPT, 0);
     }
 
     memcpy(d->id, f->drive, 16);
@@ -124,6 +133,11 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
     d->state = r.readonly || f->readonly      ? S3_DRIVE_READONLY
                : f->state == S3_FORMAT_REFILL ? S3_DRIVE_REFILLING
                                               : S3_DRIVE_OK;
+    s3_zone_fault(d,
+                  d->state == S3_DRIVE_READONLY    ? S3_ZFAULT_READONLY
+                  : d->state == S3_DRIVE_REFILLING ? S3_ZFAULT_NEW
+                                                   : S3_ZFAULT_NONE,
+                  0);
 
     return S3_OK;
 }
@@ -275,13 +289,30 @@ s3_node_recover(const s3_node_conf_t *conf)
     for (j = 0; j < 2 * conf->n; j++) {
         i = j % conf->n;
 
-        if (formats[i].state == S3_FORMAT_MISSING
-            || (formats[i].state == S3_FORMAT_REFILL) != (j >= conf->n))
-        {
+        if (formats[i].state == S3_FORMAT_MISSING) {
+            s3_zone_fault(&z->drives[i], S3_ZFAULT_ABSENT, 0);
             continue;
         }
 
-        rc = s3_node_drive_up(conf, z, i, &formats[i]);
+        if ((formats[i].state == S3_FORMAT_REFILL) != (j >= conf->n)) {
+            continue;
+        }
+
+        rc = s3_node_drive_up(conf, z, i, &formats[i], 0);
+        if (rc != S3_OK) {
+            return rc;
+        }
+
+        up += z->drives[i].state != S3_DRIVE_MISSING;
+    }
+
+    for (i = 0; i < conf->n && up + conf->parity < conf->n; i++) {
+        if (z->drives[i].fault_code != S3_ZFAULT_RECOVER) {
+            continue;
+        }
+
+        /* too few to wait for it */
+        rc = s3_node_drive_up(conf, z, i, &formats[i], 1);
         if (rc != S3_OK) {
             return rc;
         }
@@ -297,6 +328,12 @@ s3_node_recover(const s3_node_conf_t *conf)
 
     for (i = 0; i < conf->n; i++) {
         s3_recover_done(z, i);
+
+        /* where it fails the next start finds a lower floor, that of the clock
+         * as this drive knew it */
+        if (conf->fs[i]) {
+            (void) s3_recover_keep(z, i, conf->fs[i]);
+        }
     }
 
     s3_zone_seal(z);
@@ -343,7 +380,7 @@ s3_node_look(s3_node_t *node)
             continue;
         }
 
-        incarnation = node->zone->procs[slot].incarnation;
+        incarnation = s3_zone_proc_incarnation(node->zone, slot);
         node->loop->log(node->loop, S3_LOG_NOTICE,
                         "process %lld is gone, settling what it left",
                         (long long) node->zone->procs[slot].pid);
@@ -367,12 +404,18 @@ s3_node_look(s3_node_t *node)
 static void
 s3_node_tick(s3_timer_t *timer)
 {
+    int look;
     unsigned i;
     s3_node_t *node = timer->ctx;
 
     /* what a process on its way out waits for may be a dead one's */
-    if (node->ticks++ % S3_NODE_LOOK == 0
-        && (!node->quiet || s3_node_busy(node))) {
+    look = node->ticks++ % S3_NODE_LOOK == 0;
+
+    for (i = 0; i < node->n && !look; i++) {
+        look = s3_local_waits(node->locals[i]);
+    }
+
+    if (look && (!node->quiet || s3_node_busy(node))) {
         s3_node_look(node);
     }
 
@@ -462,6 +505,10 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
         if (rc != S3_OK) {
             s3_node_detach(node);
             return rc;
+        }
+
+        if (conf->fs[i] && s3_zone_state(&z->drives[i]) == S3_DRIVE_HUNG) {
+            s3_local_later(node->locals[i], conf->fs[i]);
         }
     }
 
@@ -571,54 +618,4 @@ void
 s3_node_abandon(s3_node_t *node)
 {
     s3_node_free(node, 1);
-}
-
-
-void
-s3_node_status(s3_node_t *node, unsigned drive, s3_node_status_t *st)
-{
-    unsigned i;
-    s3_zseg_t *s;
-    s3_zone_t *z = node->zone;
-    s3_zdrive_t *d = &z->drives[drive];
-    const s3_ztables_t *list;
-
-    memset(st, 0, sizeof(*st));
-
-    s3_zone_lock(d);
-
-    list = s3_zone_tables(d);
-    st->tables = list->n;
-
-    for (i = 0; i < list->n; i++) {
-        st->entries += list->tables[i].entries;
-    }
-
-    for (i = 0; i < S3_ZONE_ARENAS; i++) {
-        if (d->arenas[i].used && !d->arenas[i].flushed) {
-            st->entries += s3_memtable_count(s3_zone_arena(z, drive, i));
-        }
-    }
-
-    for (i = 0; i < z->max_segments; i++) {
-        s = &s3_zone_segments(z, drive)[i];
-
-        if (s->id) {
-            st->segments++;
-            st->log_bytes += s->size;
-            st->live_bytes += s->live > 0 ? (uint64_t) s->live : 0;
-        }
-    }
-
-    s3_zone_unlock(d);
-
-    st->state = (s3_drive_state_t) s3_zone_state(d);
-    memcpy(st->id, d->id, 16);
-    st->bytes_free = d->bytes_free;
-    st->bytes_total = d->bytes_total;
-    st->errors = d->errors;
-    st->votes = d->votes;
-    st->flushes = d->flushes;
-    st->merges = d->merges;
-    st->cleaned = d->cleaned;
 }

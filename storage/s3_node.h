@@ -152,31 +152,24 @@ int s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
 
 
 /*
+ * A FAILING drive can be written and read again: every process opens its files
+ * anew, and finds out from the log what became of writes whose outcome nobody
+ * knew.  Then it is OK, or stays FAILING.
+ */
+void s3_node_recheck(s3_node_t *node, unsigned drive);
+
+/* A drive that was in state `from`, and usable by every process all the time,
+ * works again.  S3_OK; S3_EEXIST: it was not in that state; S3_EIO: FAILING
+ * now, there are writes of unknown outcome. */
+int s3_node_mend(s3_node_t *node, unsigned drive, s3_drive_state_t from);
+
+
+/*
  * A drive in state REFILLING has all that the others have: it becomes "ready"
  * in format.json, then OK in the zone.  Asynchronous, may be called again at
  * any time: where it fails, or somebody is at it, nothing changes.
  */
 void s3_node_refilled(s3_node_t *node, unsigned drive);
-
-
-typedef struct {
-    s3_drive_state_t state;
-    uint8_t id[16];
-    uint64_t bytes_free; /* of the file system, at the last look */
-    uint64_t bytes_total;
-    uint64_t log_bytes;  /* segments in use */
-    uint64_t live_bytes; /* of those: not superseded, about */
-    uint64_t entries;    /* index entries, about */
-    unsigned segments;
-    unsigned tables;
-    uint64_t errors; /* failed reads, writes, checksums */
-    uint64_t votes;
-    uint64_t flushes;
-    uint64_t merges;
-    uint64_t cleaned; /* segments */
-} s3_node_status_t;
-
-void s3_node_status(s3_node_t *node, unsigned drive, s3_node_status_t *st);
 
 #pragma GCC visibility pop
 

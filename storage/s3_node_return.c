@@ -88,6 +88,7 @@ s3_node_return_run(s3_task_t *task)
     r->zone = z;
     r->drive = rt->drive;
     r->fs = rt->fs;
+    r->rebuild = 1;
     r->log = s3_node_return_log;
 
     if (rt->format.state == S3_FORMAT_REFILL) {
@@ -137,14 +138,28 @@ s3_node_returned(s3_task_t *task)
                 : d->refilling         ? S3_DRIVE_REFILLING
                                        : S3_DRIVE_OK;
 
+        s3_zone_fault(d,
+                      d->failed                     ? S3_ZFAULT_WRITE
+                      : state == S3_DRIVE_READONLY  ? S3_ZFAULT_READONLY
+                      : state == S3_DRIVE_REFILLING ? S3_ZFAULT_NEW
+                                                    : S3_ZFAULT_NONE,
+                      0);
         s3_zone_suspect(node->zone);
         __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
         s3_zone_changed(node->zone);
         __atomic_store_n(&d->state, state, __ATOMIC_RELEASE);
 
+        if (rt->recover.rebuilt) {
+            __atomic_fetch_add(&d->stats.corrupt, 1, __ATOMIC_RELAXED);
+            s3_zone_last_fault(d, S3_ZFAULT_CORRUPT, 0);
+        }
+
         node->loop->log(node->loop, S3_LOG_NOTICE,
-                        "drive %u: is back, %u records replayed",
-                        rt->drive + 1, rt->recover.records);
+                        "drive %u: is back, %u records replayed%s",
+                        rt->drive + 1, rt->recover.records,
+                        rt->recover.rebuilt
+                            ? ", its MANIFEST was lost: all of its log"
+                            : "");
 
         rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
                              rt);
@@ -208,4 +223,22 @@ s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
     node->loop->post(node->loop, &rt->task);
 
     return S3_OK;
+}
+
+
+void
+s3_node_recheck(s3_node_t *node, unsigned drive)
+{
+    s3_zdrive_t *d = &node->zone->drives[drive];
+
+    if (s3_zone_state(d) == S3_DRIVE_FAILING) {
+        __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+    }
+}
+
+
+int
+s3_node_mend(s3_node_t *node, unsigned drive, s3_drive_state_t from)
+{
+    return s3_local_mend(node->locals[drive], from);
 }

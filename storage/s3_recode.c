@@ -75,11 +75,20 @@ s3_recode_spare(s3_store_t *store, unsigned storage_class)
 }
 
 
+/* A drive that failed while the blob was written is in its mask, but not among
+ * those that the version counts on, whatever is repaired there. */
+
 static int
-s3_recode_ref_gain(s3_store_t *store, unsigned spare, const s3_ref_t *ref)
+s3_recode_ref_gain(s3_store_t *store, unsigned spare, const s3_entry_t *e,
+                   const s3_ref_t *ref)
 {
-    return ref->size && s3_ref_stripes(store, ref)
-           && spare > s3_count(ref->mask) - ref->k;
+    unsigned have = s3_count(ref->mask & e->holders);
+
+    if (have < ref->k) {
+        have = s3_count(ref->mask);
+    }
+
+    return ref->size && s3_ref_stripes(store, ref) && spare > have - ref->k;
 }
 
 
@@ -110,7 +119,7 @@ s3_recode_gain(s3_store_t *store, const s3_entry_t *e, s3_str_t refs)
     case S3_LAYOUT_BLOBS:
         for (i = 0; i + S3_REF_SIZE <= refs.len; i += S3_REF_SIZE) {
             if (s3_ref_decode(refs.data + i, &ref) == S3_OK
-                && s3_recode_ref_gain(store, spare, &ref))
+                && s3_recode_ref_gain(store, spare, e, &ref))
             {
                 return 1;
             }
@@ -479,7 +488,8 @@ s3_recode_next(s3_recode_t *rec)
     spare = s3_recode_spare(rec->store, rec->object->entry.storage_class);
 
     while (rec->ref < rec->n_refs
-           && !s3_recode_ref_gain(rec->store, spare, &rec->refs[rec->ref]))
+           && !s3_recode_ref_gain(rec->store, spare, &rec->object->entry,
+                                  &rec->refs[rec->ref]))
     {
         rec->ref++;
     }

@@ -80,7 +80,7 @@ s3_replay_noted(s3_replay_t *rp, const s3_record_t *r)
 }
 
 
-static int
+int
 s3_replay_record(void *ctx, const s3_record_t *r)
 {
     s3_replay_t *rp = ctx;
@@ -103,7 +103,9 @@ s3_replay_record(void *ctx, const s3_record_t *r)
         return s3_replay_later(rp, r);
 
     case S3_KIND_FLOOR:
-        if (s3_version_cmp(&r->entry.version, &rp->d->floor) > 0) {
+        if (!rp->beside
+            && s3_version_cmp(&r->entry.version, &rp->d->floor) > 0)
+        {
             rp->d->floor = r->entry.version;
         }
         return S3_OK;
@@ -112,7 +114,8 @@ s3_replay_record(void *ctx, const s3_record_t *r)
         return S3_OK;
 
     case S3_KIND_UNNOTE:
-        if (s3_replay_noted(rp, r)) {
+        /* again from the beginning nobody knows which of them was the last */
+        if (rp->again || s3_replay_noted(rp, r)) {
             return S3_OK;
         }
         break;
@@ -202,6 +205,43 @@ s3_replay_remove(s3_replay_t *rp, uint32_t id)
 }
 
 
+/* The MANIFEST knows it as one that had been made. */
+
+static int
+s3_replay_used(const s3_manifest_segment_t *listed)
+{
+    return listed && listed->replay_from >= S3_SEGMENT_START;
+}
+
+
+/* Segments whose file is gone: as damaged as one that cannot be read. */
+
+static void
+s3_replay_lost(s3_replay_t *rp)
+{
+    size_t i;
+    s3_recover_t *r = rp->r;
+    const s3_manifest_segment_t *listed;
+
+    for (i = 0; i < rp->manifest.n_segments; i++) {
+        listed = &rp->manifest.segments[i];
+
+        if (!s3_replay_used(listed)
+            || (rp->n_ids
+                && bsearch(&listed->id, rp->ids, rp->n_ids, sizeof(*rp->ids),
+                           s3_replay_cmp)))
+        {
+            continue;
+        }
+
+        s3_recover_say(r, S3_LOG_ERR, "segment %08x is lost",
+                       (unsigned) listed->id);
+        s3_zone_count(&rp->d->errors);
+        r->corrupt++;
+    }
+}
+
+
 static int
 s3_replay_segment(s3_replay_t *rp, uint32_t id)
 {
@@ -236,14 +276,14 @@ s3_replay_segment(s3_replay_t *rp, uint32_t id)
                              s3_replay_record, rp, &result);
     }
 
-    if (rc == S3_EFOREIGN) {
+    if (rc == S3_EFOREIGN && !s3_replay_used(listed)) {
         /* the process died while it made the file: never used */
         s->state = S3_SEG_NONE;
         s->id = 0;
         return s3_replay_remove(rp, id);
     }
 
-    if (rc == S3_ECORRUPT) {
+    if (rc == S3_ECORRUPT || rc == S3_EFOREIGN) {
         /* both headers damaged: what tables say of it fails when it is read */
         s3_recover_say(r, S3_LOG_ERR, "segment %08x is damaged", (unsigned) id);
         s->flags |= S3_ZSEG_NOCLEAN;
@@ -296,6 +336,8 @@ s3_replay_log(s3_replay_t *rp)
         qsort(rp->ids, rp->n_ids, sizeof(*rp->ids), s3_replay_cmp);
     }
 
+    s3_replay_lost(rp);
+
     for (i = 0; i < rp->n_ids; i++) {
         rc = s3_replay_segment(rp, rp->ids[i]);
         if (rc != S3_OK) {
@@ -318,7 +360,7 @@ s3_replay_log(s3_replay_t *rp)
  * ends that is a MANIFEST, which has the floor.
  */
 
-static void
+void
 s3_recover_raise(s3_zone_t *z, s3_zdrive_t *d)
 {
     s3_version_t now = {s3_zone_time(z), UINT64_MAX, UINT32_MAX};
@@ -368,6 +410,10 @@ s3_replay_save(s3_replay_t *rp)
         rc = s3_manifest_save(rp->fs, &m);
     }
 
+    if (rc == S3_OK && rp->lost) {
+        rc = s3_manifest_clean(rp->fs, &m); /* what was an index once */
+    }
+
     s3_manifest_free(&m);
 
     if (rc == S3_OK) {
@@ -378,24 +424,40 @@ s3_replay_save(s3_replay_t *rp)
 }
 
 
+/* One that is damaged has a placeholder: what is in it is made anew when all
+ * else is in use. */
+
 static int
 s3_replay_open_tables(s3_replay_t *rp)
 {
     int rc;
     unsigned i;
+    const s3_manifest_table_t *t;
 
     if (rp->manifest.n_tables > S3_ZONE_TABLES) {
         return S3_ENOMEM;
     }
 
     for (i = 0; i < rp->manifest.n_tables; i++) {
-        rc = s3_table_open(rp->fs, rp->manifest.tables[i].id,
-                           &rp->tables[rp->n_tables]);
+        t = &rp->manifest.tables[i];
+        rc = s3_table_open(rp->fs, t->id, &rp->tables[rp->n_tables]);
 
         if (rc != S3_OK) {
             s3_recover_say(rp->r, S3_LOG_ERR, "table %08x: %s",
-                           (unsigned) rp->manifest.tables[i].id,
-                           s3_strerror(rc));
+                           (unsigned) t->id, s3_strerror(rc));
+        }
+
+        if (rc == S3_ECORRUPT || rc == S3_ENOENT) {
+            rp->d->verify = S3_ZVERIFY_DAMAGE;
+            rc = s3_table_broken(rp->fs, t->id, &rp->tables[rp->n_tables]);
+
+            if (rc == S3_OK) {
+                rp->tables[rp->n_tables]->stats.bytes = t->bytes;
+                rp->tables[rp->n_tables]->stats.entries = t->entries;
+            }
+        }
+
+        if (rc != S3_OK) {
             return rc;
         }
 
@@ -436,10 +498,12 @@ s3_replay_reset(s3_replay_t *rp)
     d->probe = S3_ZONE_PROBE;
     d->lease = 0;
     d->recount = 0;
+    d->verify = S3_ZVERIFY_NONE;
     d->next_table_id = 1;
     d->next_segment_id = 1;
     rp->mem = s3_zone_arena(z, r->drive, 0);
-    s3_memtable_reset(rp->mem, z->arena_size);
+    rp->mem_size = z->arena_size;
+    s3_memtable_reset(rp->mem, rp->mem_size);
 }
 
 
@@ -470,23 +534,41 @@ s3_replay_dirs(s3_replay_t *rp)
 static int
 s3_replay_manifest(s3_replay_t *rp)
 {
-    int rc;
+    int rc, any;
     s3_zdrive_t *d = rp->d;
 
     rc = s3_manifest_load(rp->fs, &rp->manifest);
+    any = 0;
 
     if (rc == S3_ENOENT) {
-        s3_manifest_init(&rp->manifest);
-        rc = S3_OK;
+        rc = s3_replay_any(rp, &any);
+    }
+
+    if (any) {
+        rc = S3_ECORRUPT; /* lost: a drive that was used has one */
     }
 
     if (rc != S3_OK) {
-        s3_recover_say(rp->r, S3_LOG_ERR, "MANIFEST: %s", s3_strerror(rc));
-        return rc;
+        s3_recover_say(rp->r, S3_LOG_ERR, "MANIFEST: %s",
+                       any ? "is lost" : s3_strerror(rc));
     }
 
-    rc = s3_manifest_clean(rp->fs, &rp->manifest);
-    if (rc != S3_OK && rc != S3_EROFS) {
+    if (rc == S3_ECORRUPT && rp->r->rebuild) {
+        /* whatever is in the log counts, and may not be all */
+        s3_manifest_init(&rp->manifest);
+        rp->lost = 1;
+        rp->again = 1;
+        rp->r->rebuilt = 1;
+        rp->r->corrupt++;
+        rc = s3_replay_first_id(rp);
+    }
+
+    if (rc == S3_OK && !rp->lost) {
+        rc = s3_manifest_clean(rp->fs, &rp->manifest);
+        rc = rc == S3_EROFS ? S3_OK : rc;
+    }
+
+    if (rc != S3_OK) {
         return rc;
     }
 
@@ -525,6 +607,11 @@ s3_replay_run(s3_replay_t *rp)
     }
 
     rc = s3_replay_log(rp);
+
+    if (rc == S3_OK && rp->lost) {
+        rc = s3_replay_salvage_all(rp);
+    }
+
     if (rc != S3_OK) {
         return rc;
     }
@@ -566,7 +653,6 @@ int
 s3_recover_drive(s3_recover_t *r)
 {
     int rc;
-    s3_late_t *late;
     s3_replay_t *rp;
 
     rp = calloc(1, sizeof(*rp));
@@ -578,6 +664,7 @@ s3_recover_drive(s3_recover_t *r)
     r->corrupt = 0;
     r->torn = 0;
     r->readonly = 0;
+    r->rebuilt = 0;
 
     rp->r = r;
     rp->z = r->zone;
@@ -593,19 +680,7 @@ s3_recover_drive(s3_recover_t *r)
                        r->corrupt, r->torn);
     }
 
-    while (rp->late) {
-        late = rp->late;
-        rp->late = late->next;
-        free(late);
-    }
-
-    while (rp->n_tables) {
-        s3_table_release(rp->tables[--rp->n_tables]);
-    }
-
-    s3_manifest_free(&rp->manifest);
-    free(rp->ids);
-    free(rp);
+    s3_replay_end(rp);
 
     return rc;
 }
@@ -623,4 +698,37 @@ s3_recover_done(s3_zone_t *zone, unsigned drive)
         /* other drives, and the wall clock, may know of later times */
         s3_recover_raise(zone, d);
     }
+}
+
+
+int
+s3_recover_keep(s3_zone_t *zone, unsigned drive, s3_fs_t *fs)
+{
+    int rc;
+    s3_manifest_t m;
+    const s3_ztables_t *list;
+    s3_zdrive_t *d = &zone->drives[drive];
+
+    if (!d->lost || !d->known) {
+        return S3_OK;
+    }
+
+    list = s3_zone_tables(d);
+    rc = s3_maintain_manifest(zone, drive, -1, &m);
+
+    if (rc == S3_OK) {
+        rc = s3_manifest_add_tables(&m, list->tables, list->n);
+    }
+
+    if (rc == S3_OK) {
+        rc = s3_manifest_save(fs, &m);
+    }
+
+    s3_manifest_free(&m);
+
+    if (rc == S3_OK) {
+        s3_maintain_saved(zone, drive, -1);
+    }
+
+    return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * Inside of recovery: shared by s3_recover.c and s3_recover_table.c only.
+ * Inside of recovery: shared by s3_recover*.c only.
  */
 
 #ifndef S3_RECOVER_INT_H
@@ -25,12 +25,21 @@ struct s3_late_s {
 };
 
 typedef struct {
+    uint32_t id;
+    uint32_t end; /* what is before it counts */
+} s3_replay_seg_t;
+
+typedef struct {
     s3_recover_t *r;
     s3_zone_t *z;
     s3_zdrive_t *d;
     s3_fs_t *fs;
     s3_memtable_t *mem;
+    size_t mem_size;
     s3_manifest_t manifest;
+    unsigned lost : 1;   /* no MANIFEST is whole */
+    unsigned again : 1;  /* from the beginning of the log */
+    unsigned beside : 1; /* ... while the drive is in use */
 
     uint32_t *ids; /* of segment files */
     size_t n_ids;
@@ -40,8 +49,36 @@ typedef struct {
     s3_late_t *late;
     s3_table_t *tables[S3_ZONE_TABLES]; /* open, as the list has them */
     unsigned n_tables;
+    s3_table_t **others; /* more of them, older */
+    unsigned n_others;
+
+    s3_replay_seg_t *known; /* by id: segments that count */
+    size_t n_known;
+    uint32_t first_id; /* of the tables that it writes, where `lost` */
 } s3_replay_t;
 
+
+/* ctx: an s3_replay_t, with `seg` set. */
+int s3_replay_record(void *ctx, const s3_record_t *r);
+
+/* Of a damaged table what holds, where the log has the record. */
+int s3_replay_salvage(s3_replay_t *rp, s3_table_t *table);
+
+/* The same of all tables that are on the drive, for no MANIFEST is whole. */
+int s3_replay_salvage_all(s3_replay_t *rp);
+
+/* Numbers that no file has. */
+int s3_replay_first_id(s3_replay_t *rp);
+
+/* Is there anything of an index or a log? */
+int s3_replay_any(s3_replay_t *rp, int *any);
+
+/* Frees what the replay has, and it. */
+void s3_replay_end(s3_replay_t *rp);
+
+/* [0, count) of the tables, or what is left without broken ones, become one;
+ * S3_ENOENT: there are no two of them. */
+int s3_replay_merge(s3_replay_t *rp, unsigned count);
 
 /* The list of tables, for the zone: S3_ZONE_TABLES of them. */
 void s3_replay_list(s3_replay_t *rp, s3_ztable_t *list);

@@ -22,26 +22,45 @@ s3_replay_list(s3_replay_t *rp, s3_ztable_t *list)
 }
 
 
-/* Tables [0, count) become one, where the list is full. */
+static uint32_t
+s3_replay_id(s3_replay_t *rp)
+{
+    uint32_t id;
 
-static int
+    s3_zone_lock(rp->d);
+    id = rp->d->next_table_id++;
+    s3_zone_unlock(rp->d);
+
+    return id;
+}
+
+
+/* What was dropped is not remembered: memory_since begins above all of them.
+ * Without a MANIFEST the files stay until there is one. */
+
+int
 s3_replay_merge(s3_replay_t *rp, unsigned count)
 {
     int rc;
     unsigned i;
     s3_table_t *t;
     s3_compact_t c;
-    s3_forgotten_t f;
 
-    memset(&f, 0, sizeof(f));
+    for (i = 0; i < count && !rp->tables[i]->broken; i++) {
+        /* void */
+    }
+
+    count = i;
+
+    if (count < 2) {
+        return S3_ENOENT;
+    }
+
     memset(&c, 0, sizeof(c));
     c.fs = rp->fs;
-    c.id = rp->d->next_table_id++;
-    c.drop = s3_forgotten_drop;
-    c.ctx = &f;
+    c.id = s3_replay_id(rp);
 
     rc = s3_compact_tables(&c, rp->tables, count);
-    s3_forgotten_free(&f); /* memory_since begins above all of them */
 
     if (rc != S3_OK) {
         return rc;
@@ -57,6 +76,10 @@ s3_replay_merge(s3_replay_t *rp, unsigned count)
     }
 
     for (i = 0; i < count; i++) {
+        if (rp->beside) {
+            s3_table_unlink(rp->fs, rp->tables[i]->stats.id);
+        }
+
         s3_table_release(rp->tables[i]);
     }
 
@@ -99,7 +122,7 @@ s3_replay_flush(s3_replay_t *rp)
 
     memset(&c, 0, sizeof(c));
     c.fs = rp->fs;
-    c.id = rp->d->next_table_id++;
+    c.id = s3_replay_id(rp);
     c.estimate = s3_memtable_count(rp->mem);
 
     rc = s3_compact(&c, sources, 1);
@@ -115,7 +138,7 @@ s3_replay_flush(s3_replay_t *rp)
     }
 
     if (rc == S3_OK) {
-        s3_memtable_reset(rp->mem, rp->z->arena_size);
+        s3_memtable_reset(rp->mem, rp->mem_size);
     }
 
     return rc;
@@ -189,6 +212,7 @@ s3_replay_get(s3_replay_t *rp, s3_view_t *view, uint64_t bucket, s3_str_t key,
     unsigned i;
     uint64_t hash;
     s3_entry_t e;
+    s3_table_t *t;
     s3_memnode_t *node;
 
     node = s3_memtable_seek(rp->mem, bucket, key);
@@ -205,10 +229,11 @@ s3_replay_get(s3_replay_t *rp, s3_view_t *view, uint64_t bucket, s3_str_t key,
 
     hash = s3_bloom_hash(bucket, key);
 
-    for (i = 0; i < rp->n_tables; i++) {
+    for (i = 0; i < rp->n_tables + rp->n_others; i++) {
+        t = i < rp->n_tables ? rp->tables[i] : rp->others[i - rp->n_tables];
 
         for (;;) {
-            rc = s3_table_get(rp->tables[i], NULL, bucket, key, hash, block,
+            rc = s3_table_get(t, NULL, bucket, key, hash, block,
                               s3_replay_found, view);
             if (rc != S3_AGAIN) {
                 break;
@@ -238,6 +263,12 @@ s3_replay_confirm(s3_replay_t *rp, s3_late_t *late, s3_block_t *block)
     rc = s3_replay_get(rp, &view, late->bucket, key, block);
 
     x = rc == S3_OK ? s3_view_version(&view, &late->version) : NULL;
+
+    if (rc == S3_ECORRUPT) {
+        /* it is found again when the table is made anew from the log */
+        __atomic_store_n(&rp->d->verify, S3_ZVERIFY_DAMAGE, __ATOMIC_RELEASE);
+        rc = S3_OK;
+    }
 
     if (x && s3_entry_is_record(&x->e)
         && (x->e.flags & late->flags) != late->flags) {

@@ -171,6 +171,10 @@ s3_scrub_begin(s3_scrub_t *s)
     s->blobs = 0;
     s->torn = 0;
 
+    if (d->state == S3_DRIVE_OK && d->ops->verify) {
+        d->ops->verify(d);
+    }
+
     if (d->state != S3_DRIVE_OK || !s3_scrub_walk(s, S3_SCRUB_COUNTING)) {
         s3_scrub_rest(s);
     }

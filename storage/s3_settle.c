@@ -210,7 +210,7 @@ s3_settle_owned(const s3_settle_t *st, unsigned owner, uint32_t incarnation)
 
     /* the settler of that process could not use the drive */
     return st->orphans
-           && (z->procs[owner % S3_ZONE_PROCS].incarnation != incarnation
+           && (s3_zone_proc_incarnation(z, owner % S3_ZONE_PROCS) != incarnation
                || s3_zone_proc_state(z, owner % S3_ZONE_PROCS) == S3_PROC_FREE);
 }
 
@@ -381,7 +381,11 @@ s3_local_settle(s3_local_t *l, unsigned slot, uint32_t incarnation,
 {
     s3_settle_t *st;
 
-    st = l->log ? calloc(1, sizeof(*st)) : NULL;
+    st = NULL;
+
+    if (l->log && s3_zone_state(l->zd) != S3_DRIVE_HUNG) {
+        st = calloc(1, sizeof(*st));
+    }
 
     if (st == NULL) {
         /* before the slot is free: then a look finds what was pending */

@@ -67,10 +67,11 @@ s3_store_release(s3_store_t *store)
         return;
     }
 
-    while (store->n_units) {
-        free(store->units[--store->n_units]);
-    }
+    s3_units_free(&store->units);
 
+    while (store->n_scratch) {
+        free(store->scratch[--store->n_scratch]);
+    }
     s3_code_destroy(store->code);
     free(store);
 }
@@ -194,11 +195,52 @@ s3_store_random(s3_store_t *store, uint64_t below)
 }
 
 
+/* AddressSanitizer shall see each use of what was given back. */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define S3_SCRATCH_NONE 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define S3_SCRATCH_NONE 1
+#endif
+
+#ifndef S3_SCRATCH_NONE
+#define S3_SCRATCH_NONE 0
+#endif
+
+
+void *
+s3_scratch_get(s3_store_t *store, size_t size)
+{
+    if (S3_SCRATCH_NONE || size > S3_SCRATCH_SIZE) {
+        return malloc(size);
+    }
+
+    return store->n_scratch ? store->scratch[--store->n_scratch]
+                            : malloc(S3_SCRATCH_SIZE);
+}
+
+
+void
+s3_scratch_put(s3_store_t *store, void *p, size_t size)
+{
+    if (p == NULL || S3_SCRATCH_NONE || size > S3_SCRATCH_SIZE
+        || store->n_scratch == S3_SCRATCH_KEPT)
+    {
+        free(p);
+        return;
+    }
+
+    store->scratch[store->n_scratch++] = p;
+}
+
+
 void *
 s3_unit_alloc(s3_store_t *store, size_t size)
 {
-    if (size == S3_BLOB_UNIT && store->n_units) {
-        return store->units[--store->n_units];
+    if (size == S3_BLOB_UNIT) {
+        return s3_units_get(&store->units);
     }
 
     return aligned_alloc(S3_SECTOR, size);
@@ -208,8 +250,8 @@ s3_unit_alloc(s3_store_t *store, size_t size)
 void
 s3_unit_free(s3_store_t *store, void *unit, size_t size)
 {
-    if (unit && size == S3_BLOB_UNIT && store->n_units < S3_UNITS_KEPT) {
-        store->units[store->n_units++] = unit;
+    if (unit && size == S3_BLOB_UNIT) {
+        s3_units_put(&store->units, unit);
         return;
     }
 

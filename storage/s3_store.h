@@ -176,7 +176,8 @@ struct s3_writer_s {
     s3_layout_t layout;
 };
 
-/* size: what will come, or -1 when unknown (allocation only; not trusted) */
+/* size: what will come, or -1 when unknown.  With less or more than that
+ * finish() may fail. */
 s3_writer_t *
 s3_writer_open(s3_store_t *store, uint64_t bucket, s3_str_t key,
                unsigned storage_class, int64_t size, unsigned flags);
@@ -184,6 +185,12 @@ s3_writer_open(s3_store_t *store, uint64_t bucket, s3_str_t key,
 /* Bytes taken (copied), 0..len; less than len: stop until writable().  A
  * negative code is final. */
 ssize_t s3_writer_write(s3_writer_t *w, const uint8_t *data, size_t len);
+
+/* Where the next bytes are to lie: who puts them there himself and gives them
+ * to write(), as the very next call, saves a copy.  How many fit at *place; 0:
+ * stop until writable(); negative: the error, or S3_EINVAL for small data,
+ * which only write() takes. */
+ssize_t s3_writer_space(s3_writer_t *w, uint8_t **place);
 
 /* No more bytes: everything durable (blobs), then finished(). */
 void s3_writer_finish(s3_writer_t *w);

@@ -14,14 +14,16 @@
 #include "storage/s3_store.h"
 #include "storage/s3_place.h"
 #include "storage/s3_code.h"
+#include "storage/s3_units.h"
 
 #pragma GCC visibility push(hidden)
 
 
-#define S3_UNITS_KEPT 64 /* free whole units that a store keeps */
-
 typedef struct s3_heal_s s3_heal_t;
 
+
+#define S3_SCRATCH_SIZE 8192
+#define S3_SCRATCH_KEPT 64
 
 struct s3_store_s {
     s3_store_conf_t conf;
@@ -37,8 +39,9 @@ struct s3_store_s {
     s3_heal_t *heal;
     s3_heal_stats_t stats;
 
-    void *units[S3_UNITS_KEPT];
-    unsigned n_units;
+    s3_units_t units;
+    void *scratch[S3_SCRATCH_KEPT];
+    unsigned n_scratch;
 
     unsigned refs; /* the owner's, and one for each operation */
     unsigned closed : 1;
@@ -72,10 +75,19 @@ s3_version_t s3_store_version(s3_store_t *store, const s3_version_t *seen);
 uint64_t s3_store_random(s3_store_t *store, uint64_t below);
 
 
-/* Memory of units: S3_SECTOR aligned, whole ones are kept for the next. */
+/* Memory of units: S3_SECTOR aligned; whole ones come from s3_units.h. */
 
 void *s3_unit_alloc(s3_store_t *store, size_t size);
 void s3_unit_free(s3_store_t *store, void *unit, size_t size);
+
+
+/*
+ * Memory of one step of a request, a few KiB that the next request needs again:
+ * kept in the store, for malloc() splits and joins what is so large each time.
+ * Not zeroed.  put: the size that get had.
+ */
+void *s3_scratch_get(s3_store_t *store, size_t size);
+void s3_scratch_put(s3_store_t *store, void *p, size_t size);
 
 
 /* A counted buffer, S3_BUF_SPARE zero bytes after its content: it can be cut

@@ -246,23 +246,67 @@ s3_table_open(s3_fs_t *fs, uint32_t id, s3_table_t **table)
 }
 
 
-uint32_t
-s3_table_locate(const s3_table_t *table, s3_str_t ikey)
+int
+s3_table_broken(s3_fs_t *fs, uint32_t id, s3_table_t **table)
 {
-    uint32_t low = 0, high = table->stats.blocks, mid;
-    int cmp;
+    s3_table_t *t;
 
-    /*
-     * The last block that begins before ikey, or with its first entry; one
-     * that begins with a later entry of it is not the place.  Block 0 is the
-     * answer where there is none.
-     */
+    t = calloc(1, sizeof(s3_table_t));
+    if (t == NULL) {
+        return S3_ENOMEM;
+    }
+
+    t->refs = 1;
+    t->broken = 1;
+    t->serial = __atomic_add_fetch(&s3_table_opened, 1, __ATOMIC_RELAXED);
+    t->fs = fs;
+    t->stats.id = id;
+    *table = t;
+
+    return S3_OK;
+}
+
+
+/*
+ * Does block i begin before ikey, or with its first entry?  One that begins
+ * with a later entry of it is not the place.
+ */
+
+static int
+s3_table_begins(const s3_table_t *table, uint32_t i, s3_str_t ikey)
+{
+    int cmp = s3_str_cmp(s3_table_separator(table, i), ikey);
+
+    return cmp < 0 || (cmp == 0 && !s3_table_continues(table, i));
+}
+
+
+uint32_t
+s3_table_locate(const s3_table_t *table, s3_str_t ikey, uint32_t from)
+{
+    uint32_t low = 0, high = table->stats.blocks, mid, step;
+
+    /* what is not far behind `from` is found without the cold middle */
+
+    if (from && from < high && s3_table_begins(table, from, ikey)) {
+        low = from;
+
+        for (step = 1; step < high - low; step *= 2) {
+            if (!s3_table_begins(table, low + step, ikey)) {
+                high = low + step;
+                break;
+            }
+
+            low += step;
+        }
+    }
+
+    /* the last block that begins so; block 0 where there is none */
 
     while (high - low > 1) {
         mid = low + (high - low) / 2;
-        cmp = s3_str_cmp(s3_table_separator(table, mid), ikey);
 
-        if (cmp < 0 || (cmp == 0 && !s3_table_continues(table, mid))) {
+        if (s3_table_begins(table, mid, ikey)) {
             low = mid;
 
         } else {
@@ -459,6 +503,10 @@ s3_table_get(s3_table_t *table, s3_loop_t *loop, uint64_t bucket, s3_str_t key,
         return S3_EINVAL;
     }
 
+    if (table->broken) {
+        return S3_ECORRUPT;
+    }
+
     if (!block->waiting) {
         if (!s3_bloom_maybe(table->bloom, table->bloom_size, hash)
             || s3_key_cmp(bucket, key, table->min_bucket, table->min_key) < 0
@@ -471,7 +519,7 @@ s3_table_get(s3_table_t *table, s3_loop_t *loop, uint64_t bucket, s3_str_t key,
     ikey = s3_table_ikey(buf, bucket, key);
 
     if (!block->waiting) {
-        block->next = s3_table_locate(table, ikey);
+        block->next = s3_table_locate(table, ikey, 0);
         block->hit = 0;
     }
 

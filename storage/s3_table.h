@@ -102,6 +102,7 @@ typedef struct s3_table_s s3_table_t;
 struct s3_table_s {
     s3_table_stats_t stats;
     unsigned refs; /* 1 after open */
+    unsigned broken : 1; /* by s3_table_broken() */
 
     uint64_t min_bucket;
     s3_str_t min_key;
@@ -121,6 +122,12 @@ struct s3_table_s {
 /* Blocking.  S3_ENOENT, S3_ECORRUPT, S3_EVERSION, S3_ENOMEM, S3_EIO.  fs must
  * outlive the table. */
 int s3_table_open(s3_fs_t *fs, uint32_t id, s3_table_t **table);
+
+/*
+ * In the place of one that cannot be opened for it is damaged, or gone: every
+ * lookup and every iterator gives S3_ECORRUPT, for any key might be in it.
+ */
+int s3_table_broken(s3_fs_t *fs, uint32_t id, s3_table_t **table);
 
 static inline s3_table_t *
 s3_table_hold(s3_table_t *table)
@@ -170,7 +177,8 @@ int s3_table_get(s3_table_t *table, s3_loop_t *loop, uint64_t bucket,
  *   fs    blocking reads, never S3_AGAIN: for tasks and for the start
  *
  * Reads grow from one block to S3_TABLE_AHEAD blocks while next() goes on and
- * start small again after a seek() to somewhere else.  Begin with seek();
+ * start small again after a seek() to somewhere else, unless the caller has
+ * said what it expects.  Begin with seek();
  * seek(0, empty key) is the beginning.  The caller holds the table.
  */
 
@@ -183,7 +191,9 @@ typedef struct {
 
     uint32_t first; /* blocks [first, first + loaded) are in block.buf */
     uint32_t loaded;
-    uint32_t ahead;   /* size of the last read, in blocks */
+    uint32_t ahead;   /* size of the last read, or of the next, in blocks */
+    uint32_t expect;  /* s3_table_iter_expect() */
+    uint32_t within;
     uint32_t current; /* number of the block in view, while valid */
     uint32_t item;    /* in it */
     uint32_t want;    /* number of the block to enter */
@@ -199,6 +209,13 @@ typedef struct {
 void s3_table_iter_init(s3_table_iter_t *it, s3_table_t *table, s3_loop_t *loop,
                         s3_fs_t *fs);
 void s3_table_iter_done(s3_table_iter_t *it); /* frees the buffer */
+
+/*
+ * What the caller of seek() is about to want, so that it need not grow: about
+ * so many blocks, of keys that begin as the target does, with its bucket and
+ * `prefix` more bytes.  Nothing but the size of reads depends on it.
+ */
+void s3_table_iter_expect(s3_table_iter_t *it, uint32_t blocks, size_t prefix);
 
 #pragma GCC visibility pop
 

@@ -25,6 +25,46 @@ s3_table_iter_came(s3_table_iter_t *it, uint32_t first, ssize_t n)
 }
 
 
+/* How many blocks to read, beginning with `number`. */
+
+static uint32_t
+s3_table_iter_ahead(const s3_table_iter_t *it, uint32_t number)
+{
+    uint32_t ahead = 1, low, mid;
+    s3_str_t sep;
+
+    if (it->seeking) {
+        ahead = it->ahead;
+
+    } else if (it->loaded && number == it->first + it->loaded) {
+        ahead = it->expect ? 1 + it->expect / 4 : it->ahead * 4;
+    }
+
+    ahead = s3_min(ahead, S3_TABLE_AHEAD);
+    ahead = s3_min(ahead, it->table->stats.blocks - number);
+
+    if (it->expect == 0) {
+        return ahead;
+    }
+
+    /* none that begins behind what is wanted */
+
+    for (low = 1; low < ahead; /* void */) {
+        mid = low + (ahead - low) / 2;
+        sep = s3_table_separator(it->table, number + mid);
+
+        if (memcmp(sep.data, it->target, s3_min(sep.len, it->within)) > 0) {
+            ahead = mid;
+
+        } else {
+            low = mid + 1;
+        }
+    }
+
+    return ahead;
+}
+
+
 /* Has block `number` in the window; S3_AGAIN on the loop. */
 
 static int
@@ -33,7 +73,7 @@ s3_table_iter_fill(s3_table_iter_t *it, uint32_t number)
     s3_block_t *block = &it->block;
     s3_table_t *table = it->table;
     uint64_t off = (uint64_t) number * S3_TABLE_BLOCK;
-    uint32_t ahead = 1;
+    uint32_t ahead;
     size_t len;
     ssize_t n;
 
@@ -46,11 +86,7 @@ s3_table_iter_fill(s3_table_iter_t *it, uint32_t number)
         return s3_table_iter_came(it, number, block->have);
     }
 
-    if (it->loaded && number == it->first + it->loaded) {
-        ahead = s3_min(it->ahead * 4, S3_TABLE_AHEAD);
-    }
-
-    ahead = s3_min(ahead, table->stats.blocks - number);
+    ahead = s3_table_iter_ahead(it, number);
     len = (size_t) ahead * S3_TABLE_BLOCK;
 
     it->ahead = ahead;
@@ -150,6 +186,10 @@ s3_table_iter_enter(s3_table_iter_t *it)
 {
     int rc;
 
+    if (it->table->broken) {
+        return S3_ECORRUPT;
+    }
+
     for (;;) {
         if (it->want >= it->table->stats.blocks) {
             it->valid = 0;
@@ -236,7 +276,12 @@ s3_table_iter_seek(s3_source_t *src, uint64_t bucket, s3_str_t key)
     ikey = s3_table_ikey(it->target, bucket, key);
 
     it->target_len = (uint32_t) ikey.len;
-    it->want = s3_table_locate(it->table, ikey);
+    it->want = s3_table_locate(it->table, ikey, it->first);
+
+    /* one short skip is likely to be followed by others */
+
+    it->ahead = it->loaded && it->want - it->current <= 2 ? 4 : 1;
+    it->ahead = s3_max(it->ahead, it->expect);
     it->seeking = 1;
     it->block.waiting = 0;
 
@@ -265,6 +310,14 @@ s3_table_iter_init(s3_table_iter_t *it, s3_table_t *table, s3_loop_t *loop,
     it->loop = loop;
     it->fs = fs;
     it->rc = S3_DONE;
+}
+
+
+void
+s3_table_iter_expect(s3_table_iter_t *it, uint32_t blocks, size_t prefix)
+{
+    it->expect = blocks;
+    it->within = (uint32_t) (8 + s3_min(prefix, (size_t) S3_MAX_KEY));
 }
 
 

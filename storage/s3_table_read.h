@@ -30,8 +30,8 @@ s3_table_continues(const s3_table_t *table, uint32_t i)
 }
 
 /* The block where the first entry not less than ikey is; or it is the first
- * of the block after it. */
-uint32_t s3_table_locate(const s3_table_t *table, s3_str_t ikey);
+ * of the block after it.  from: a block that is probably near, 0: unknown. */
+uint32_t s3_table_locate(const s3_table_t *table, s3_str_t ikey, uint32_t from);
 
 /* Checks the bytes against the index and opens them. */
 int s3_table_verify(const s3_table_t *table, const uint8_t *data,

@@ -208,7 +208,7 @@ s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
                 s3_str_t key, const s3_version_t *down_to)
 {
     int rc;
-    unsigned i, n, seen, arenas[S3_ZONE_ARENAS];
+    unsigned i, n, seen, active, arenas[S3_ZONE_ARENAS];
     s3_version_t version;
     s3_memnode_t *node;
     s3_zdrive_t *d = &z->drives[drive];
@@ -220,7 +220,14 @@ s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
 
     n = s3_index_memtables(z, drive, generation, tables, arenas);
 
+    /* of meaning under the lock only; readers take none */
+    active = __atomic_load_n(&d->active, __ATOMIC_RELAXED);
+
     for (i = 0; i < n; i++) {
+
+        if (s3_memtable_lacks(tables[i], bucket)) {
+            continue;
+        }
 
         node = s3_memtable_seek(tables[i], bucket, key);
         seen = 0;
@@ -228,7 +235,7 @@ s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
         while (node && node->bucket == bucket
                && s3_str_eq(s3_memnode_key(node), key)) {
             rc = s3_view_node(v, node, arenas[i], d->arenas[arenas[i]].seq,
-                              arenas[i] == d->active);
+                              arenas[i] == active);
             if (rc != S3_OK) {
                 return rc;
             }

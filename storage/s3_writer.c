@@ -165,7 +165,7 @@ s3_writer_open(s3_store_t *store, uint64_t bucket, s3_str_t key,
     w->store = store;
     w->refs = 1;
     w->slot = s3_place_slot(&store->place, bucket, key);
-    w->always = (flags & S3_WRITER_BLOB) != 0;
+    w->always = (flags & S3_WRITER_BLOB) || size > S3_INLINE_MAX;
     w->expect = size > 0 ? (size_t) size : 0;
     w->timer.handler = s3_writer_late;
     w->timer.ctx = w;
@@ -222,6 +222,16 @@ s3_writer_keep(s3_writer_impl_t *w, const uint8_t *data, size_t len)
 }
 
 
+static void
+s3_writer_begin_blobs(s3_writer_impl_t *w)
+{
+    if (!w->blobs) {
+        w->blobs = 1;
+        s3_writer_create(w);
+    }
+}
+
+
 ssize_t
 s3_writer_write(s3_writer_t *pub, const uint8_t *data, size_t len)
 {
@@ -253,10 +263,7 @@ s3_writer_write(s3_writer_t *pub, const uint8_t *data, size_t len)
     w->refs++;
     w->busy = 1;
 
-    if (!w->blobs) {
-        w->blobs = 1;
-        s3_writer_create(w);
-    }
+    s3_writer_begin_blobs(w);
 
     if (w->small && pub->rc == S3_OK) {
         /* never more than a stripe and a bit: takes all of it, or the rest
@@ -285,6 +292,35 @@ s3_writer_write(s3_writer_t *pub, const uint8_t *data, size_t len)
         pub->size += (size_t) n;
         w->blocked = (size_t) n < len;
     }
+
+    w->busy = 0;
+    s3_writer_unref(w);
+
+    return n;
+}
+
+
+ssize_t
+s3_writer_space(s3_writer_t *pub, uint8_t **place)
+{
+    ssize_t n;
+    s3_writer_impl_t *w = s3_container(pub, s3_writer_impl_t, pub);
+
+    if (pub->rc != S3_OK) {
+        return pub->rc;
+    }
+
+    if (w->finishing || w->small) {
+        return S3_EINVAL;
+    }
+
+    w->refs++;
+    w->busy = 1;
+
+    s3_writer_begin_blobs(w);
+
+    n = pub->rc != S3_OK ? pub->rc : s3_writer_place(w, place);
+    w->blocked = n == 0;
 
     w->busy = 0;
     s3_writer_unref(w);
@@ -323,7 +359,7 @@ s3_writer_sync(s3_writer_impl_t *w)
     s3_drive_t *drive;
 
     w->syncing = 1;
-    w->pending = w->alive;
+    w->pending |= w->alive;
 
     for (left = w->alive; left; left &= left - 1) {
         d = s3_lowest(left);
@@ -332,6 +368,9 @@ s3_writer_sync(s3_writer_impl_t *w)
         drive = w->store->conf.drives[d];
         drive->ops->blob_finish(drive, &w->reqs[d]);
     }
+
+    w->age = 0;
+    s3_writer_watch(w);
 }
 
 
@@ -381,7 +420,7 @@ s3_writer_finishing(s3_writer_impl_t *w)
         return;
     }
 
-    if (w->pending) {
+    if (w->pending & w->alive) {
         return;
     }
 
@@ -399,6 +438,12 @@ s3_writer_finishing(s3_writer_impl_t *w)
             }
 
             w->small->len = 0;
+        }
+
+        if (w->early && w->pub.size != w->expect) {
+            s3_writer_fail(w, S3_EINVAL);
+            s3_writer_end(w);
+            return;
         }
 
         if (w->fill) {
@@ -419,7 +464,7 @@ s3_writer_finishing(s3_writer_impl_t *w)
         }
     }
 
-    if (w->pub.rc != S3_OK || w->pending == 0) {
+    if (w->pub.rc != S3_OK || (w->pending & w->alive) == 0) {
         s3_writer_end(w);
     }
 }

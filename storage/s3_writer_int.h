@@ -1,6 +1,6 @@
 /*
  * Inside of the writer: s3_writer.c takes bytes and brings them to an end,
- * s3_stripe.c codes and writes stripes.
+ * s3_writer_stripe.c codes and writes stripes.
  */
 
 #ifndef S3_WRITER_INT_H
@@ -50,6 +50,7 @@ struct s3_writer_impl_s {
     unsigned listed : 1;
     unsigned cleaned : 1;
     unsigned busy : 1;
+    unsigned early : 1; /* a stripe went since more was said to come */
     unsigned pins;
     unsigned refs;
 
@@ -64,6 +65,7 @@ struct s3_writer_impl_s {
     s3_fill_t *fill;
     s3_fill_t *flight;
     unsigned n_flight;
+    unsigned age; /* of what is pending, in hedge delays */
     s3_timer_t timer;
     s3_blob_req_t reqs[S3_MAX_DRIVES];
 };
@@ -93,9 +95,13 @@ s3_writer_need(s3_writer_impl_t *w)
 void s3_fill_release(s3_fill_t *fill);
 void s3_writer_create(s3_writer_impl_t *w); /* blobs of all drives */
 void s3_writer_late(s3_timer_t *timer);
+void s3_writer_watch(s3_writer_impl_t *w); /* that no drive keeps it waiting */
 void s3_writer_settle_flight(s3_writer_impl_t *w);
 int s3_writer_room(s3_writer_impl_t *w); /* for one more in flight */
 void s3_writer_flush(s3_writer_impl_t *w, int last);
+
+/* Bytes that fit at *place; 0: no room for another stripe yet; or the error. */
+ssize_t s3_writer_place(s3_writer_impl_t *w, uint8_t **place);
 
 /* Bytes taken into the stripe being filled, or the error. */
 ssize_t s3_writer_take(s3_writer_impl_t *w, const uint8_t *data, size_t len);

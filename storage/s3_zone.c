@@ -378,9 +378,11 @@ s3_zone_freeze(s3_zone_t *z, unsigned drive, unsigned next)
         s->bound[next] = 0;
     }
 
-    d->arenas[next].flushed = 0;
-    d->arenas[next].frozen = 0;
+    /* who has seen it used before it became free may find it not flushed: then
+     * what is new of it has to be there already */
     d->arenas[next].seq = ++d->arena_seq;
+    __atomic_store_n(&d->arenas[next].frozen, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->arenas[next].flushed, 0, __ATOMIC_RELEASE);
 
     /* a holder that dies between these leaves an empty arena behind */
     __atomic_store_n(&d->arenas[next].used, 1, __ATOMIC_RELEASE);
@@ -525,9 +527,44 @@ s3_zone_freed(s3_zdrive_t *d, const uint8_t id[16])
 {
     uint64_t n;
 
-    n = __atomic_load_n(&d->freed_count, __ATOMIC_ACQUIRE);
+    s3_zone_lock(d);
+    n = d->freed_count;
     memcpy(d->freed[n % S3_ZONE_FREED], id, 16);
     __atomic_store_n(&d->freed_count, n + 1, __ATOMIC_RELEASE);
+    s3_zone_unlock(d);
+}
+
+
+unsigned
+s3_zone_freed_since(s3_zdrive_t *d, uint64_t *seen,
+                    uint8_t ids[S3_ZONE_FREED][16])
+{
+    unsigned n;
+
+    if (__atomic_load_n(&d->freed_count, __ATOMIC_ACQUIRE) == *seen) {
+        return 0;
+    }
+
+    s3_zone_lock(d);
+
+    if (d->freed_count - *seen > S3_ZONE_FREED) {
+        *seen = d->freed_count - S3_ZONE_FREED;
+    }
+
+    for (n = 0; *seen != d->freed_count; n++, ++*seen) {
+        memcpy(ids[n], d->freed[*seen % S3_ZONE_FREED], 16);
+    }
+
+    s3_zone_unlock(d);
+
+    return n;
+}
+
+
+uint32_t
+s3_zone_proc_incarnation(const s3_zone_t *z, unsigned slot)
+{
+    return __atomic_load_n(&z->procs[slot].incarnation, __ATOMIC_ACQUIRE);
 }
 
 
@@ -554,8 +591,10 @@ s3_zone_proc_join(s3_zone_t *z, unsigned slot, int64_t pid, unsigned *got)
                                         S3_PROC_ALIVE | (uint64_t) pid << 8, 0,
                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         {
-            p->incarnation =
-                __atomic_add_fetch(&z->incarnation, 1, __ATOMIC_RELAXED);
+            __atomic_store_n(
+                &p->incarnation,
+                __atomic_add_fetch(&z->incarnation, 1, __ATOMIC_RELAXED),
+                __ATOMIC_RELEASE);
             *got = i;
             return S3_OK;
         }
@@ -568,9 +607,15 @@ s3_zone_proc_join(s3_zone_t *z, unsigned slot, int64_t pid, unsigned *got)
 void
 s3_zone_proc_leave(s3_zone_t *z, unsigned slot)
 {
+    unsigned i;
     s3_zproc_t *p = &z->procs[slot];
 
-    memset(p->seen, 0, sizeof(p->seen));
+    for (i = 0; i < S3_MAX_DRIVES; i++) {
+        __atomic_store_n(&p->seen[i], 0, __ATOMIC_RELAXED);
+    }
+
+    /* the next one is not taken for this one before it has its own */
+    __atomic_store_n(&p->incarnation, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&p->state, S3_PROC_FREE, __ATOMIC_RELEASE);
 }
 
@@ -611,7 +656,7 @@ s3_zone_proc_settle(s3_zone_t *z, unsigned slot, unsigned by,
 
     state = __atomic_load_n(&p->state, __ATOMIC_ACQUIRE);
     mine = S3_PROC_SETTLING | (uint64_t) by << 8
-           | (uint64_t) z->procs[by].incarnation << 16;
+           | (uint64_t) s3_zone_proc_incarnation(z, by) << 16;
 
     if (state == S3_PROC_FREE || slot == by || state == mine) {
         return 0;
@@ -622,13 +667,13 @@ s3_zone_proc_settle(s3_zone_t *z, unsigned slot, unsigned by,
             return 0;
         }
 
-        p->pid = s3_zone_proc_pid(state);
+        __atomic_store_n(&p->pid, s3_zone_proc_pid(state), __ATOMIC_RELAXED);
 
     } else {
         settler = (state >> 8 & 0xff) % S3_ZONE_PROCS;
 
         if (s3_zone_proc_state(z, settler) == S3_PROC_ALIVE
-            && z->procs[settler].incarnation == state >> 16)
+            && s3_zone_proc_incarnation(z, settler) == state >> 16)
         {
             return 0;
         }
@@ -653,7 +698,7 @@ s3_zone_claim(s3_zone_t *z, uint64_t *word, unsigned slot)
     uint64_t mine, held;
     unsigned holder;
 
-    mine = (uint64_t) z->procs[slot].incarnation << 8 | (slot + 1);
+    mine = (uint64_t) s3_zone_proc_incarnation(z, slot) << 8 | (slot + 1);
     held = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 
     if (held == mine) {
@@ -663,7 +708,7 @@ s3_zone_claim(s3_zone_t *z, uint64_t *word, unsigned slot)
     if (held) {
         holder = ((unsigned) (held & 0xff) - 1) % S3_ZONE_PROCS;
 
-        if (z->procs[holder].incarnation == held >> 8
+        if (s3_zone_proc_incarnation(z, holder) == held >> 8
             && s3_zone_proc_state(z, holder) == S3_PROC_ALIVE)
         {
             return 0;
@@ -680,7 +725,7 @@ s3_zone_unclaim(s3_zone_t *z, uint64_t *word, unsigned slot)
 {
     uint64_t mine;
 
-    mine = (uint64_t) z->procs[slot].incarnation << 8 | (slot + 1);
+    mine = (uint64_t) s3_zone_proc_incarnation(z, slot) << 8 | (slot + 1);
 
     __atomic_compare_exchange_n(word, &mine, 0, 0, __ATOMIC_ACQ_REL,
                                 __ATOMIC_RELAXED);

@@ -65,8 +65,8 @@ typedef struct {
     /* [A] s3_zproc_state_t; ALIVE: pid << 8, so that no slot is taken by
      * nobody knows whom; SETTLING, by whom: slot << 8 | incarnation << 16 */
     uint64_t state;
-    int64_t pid; /* for messages, of the one who is settled */
-    uint32_t incarnation;
+    int64_t pid;          /* [A] for messages, of the one who is settled */
+    uint32_t incarnation; /* [A] 0: not given out yet */
     uint32_t reserved;
     uint64_t seen[S3_MAX_DRIVES]; /* [A] table generation in use */
 } s3_zproc_t;
@@ -153,6 +153,12 @@ typedef enum {
     S3_ZFAULTS
 } s3_zfault_t;
 
+typedef enum {
+    S3_ZVERIFY_NONE = 0,
+    S3_ZVERIFY_ASKED, /* it is time to */
+    S3_ZVERIFY_DAMAGE /* some of it did not hold its checksum */
+} s3_zverify_t;
+
 typedef struct {
     pthread_mutex_t lock;
 
@@ -168,6 +174,7 @@ typedef struct {
     uint32_t refilling;   /* new at its place: others have what it lacks */
     uint32_t orphans;     /* [A] times a settler could not read this drive */
     uint32_t lost;        /* records were damaged when it was recovered */
+    uint32_t verify;      /* [A] s3_zverify_t: look at MANIFEST and tables */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
     uint64_t votes;
@@ -200,8 +207,8 @@ typedef struct {
     uint32_t ring_used;
     s3_zring_t ring[S3_ZONE_RING];
 
-    /* blobs removed lately, so that others forget their open files */
-    uint64_t freed_count; /* [A] */
+    /* [L] blobs removed lately, so that others forget their open files */
+    uint64_t freed_count; /* [A] for a quick look */
     uint8_t freed[S3_ZONE_FREED][16];
 
     uint64_t lease; /* [A] incarnation << 8 | slot + 1; 0: nobody's */
@@ -303,8 +310,11 @@ uint64_t s3_zone_set_tables(s3_zdrive_t *d, const s3_ztable_t *tables,
 void s3_zone_ring_add(s3_zdrive_t *d, uint64_t key, const s3_version_t *v);
 int s3_zone_ring_has(const s3_zdrive_t *d, uint64_t key, const s3_version_t *v);
 
-/* Blobs removed by anybody. */
+/* Blobs removed by anybody; both take the lock.  since: what came after *seen,
+ * which moves on; returns how many, the last S3_ZONE_FREED at most. */
 void s3_zone_freed(s3_zdrive_t *d, const uint8_t id[16]);
+unsigned s3_zone_freed_since(s3_zdrive_t *d, uint64_t *seen,
+                             uint8_t ids[S3_ZONE_FREED][16]);
 
 
 /*
@@ -330,8 +340,9 @@ int s3_zone_claim(s3_zone_t *z, uint64_t *word, unsigned slot);
 void s3_zone_unclaim(s3_zone_t *z, uint64_t *word, unsigned slot);
 void s3_zone_lease_drop(s3_zone_t *z, unsigned drive, unsigned slot);
 
-/* S3_PROC_... of a slot. */
+/* S3_PROC_... of a slot, and who is in it. */
 unsigned s3_zone_proc_state(const s3_zone_t *z, unsigned slot);
+uint32_t s3_zone_proc_incarnation(const s3_zone_t *z, unsigned slot);
 
 static inline uint32_t
 s3_zone_state(const s3_zdrive_t *d)

@@ -6,6 +6,7 @@ A section is run(bench) -> (result, lines for people, bars).
 import os
 import statistics
 import threading
+import time
 
 from . import process
 from .bars import Bar
@@ -16,6 +17,7 @@ WORKERS_LIMIT = 1.7                 # times one worker
 IDLE_LIMIT = 100e6                  # bytes
 PUT_LIMIT = 2 * MIB                 # bytes for each PUT under way
 PUTS = 64
+QUIET = 3                           # seconds until a store gives memory back
 LATENCY_WRITES = 1000               # of a raw window
 
 
@@ -147,6 +149,8 @@ def memory(bench):
         each = (watch.most['Pss'] - idle['Pss']) / PUTS
         before = process.memory(store.pids())
         bench.fill_bucket('memory', bench.many)
+        bench.settle()
+        time.sleep(QUIET)
         after = process.memory(store.pids())
     added = {kind: after[kind] - before[kind] for kind in process.MEMORY}
     result = {'idle': idle, 'peak': watch.most, 'each_put': each,

@@ -642,6 +642,15 @@ s3_chunked_next(s3_chunked_t *c, s3_str_t *in, s3_str_t *out)
 }
 
 
+uint64_t
+s3_chunked_left(const s3_chunked_t *c)
+{
+    return c->state == S3_CHUNKED_DATA
+               ? s3_min(c->left, c->expected - c->decoded)
+               : 0;
+}
+
+
 int
 s3_chunked_end(s3_chunked_t *c)
 {

@@ -109,6 +109,10 @@ void s3_chunked_free(s3_chunked_t *c);
 
 int s3_chunked_next(s3_chunked_t *c, s3_str_t *in, s3_str_t *out);
 
+/* Bytes of data that come next, before the next line of the framing. */
+
+uint64_t s3_chunked_left(const s3_chunked_t *c);
+
 /*
  * At the end of the input: S3_OK when the body is complete, or S3_EINVAL with
  * IncompleteBody.  The form of trailer that old clients send ends where the

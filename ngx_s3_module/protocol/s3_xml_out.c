@@ -1,6 +1,5 @@
 #include "s3_xml_out.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "s3_uri.h"
@@ -35,10 +34,10 @@ s3_xml_rc(const s3_xml_t *x)
 }
 
 
-/* Room for n more bytes, or NULL and the sticky error. */
+/* What does not fit: more memory, or NULL and the sticky error. */
 
 static uint8_t *
-s3_xml_room(s3_xml_t *x, size_t n)
+s3_xml_grow(s3_xml_t *x, size_t n)
 {
     size_t cap;
     uint8_t *p;
@@ -49,23 +48,43 @@ s3_xml_room(s3_xml_t *x, size_t n)
 
     if (n > x->limit || x->len > x->limit - n) {
         x->rc = S3_ENOSPC;
+        x->cap = x->len; /* no room for anything after it */
         return NULL;
     }
 
-    if (n > x->cap - x->len) {
-        cap = s3_max(s3_max(x->cap * 2, x->len + n), (size_t) S3_XML_FIRST);
-        p = realloc(x->data, cap);
+    cap = s3_max(s3_max(x->cap * 2, x->len + n), (size_t) S3_XML_FIRST);
+    cap = s3_min(cap, x->limit);
+    p = realloc(x->data, cap);
 
-        if (p == NULL) {
-            x->rc = S3_ENOMEM;
-            return NULL;
-        }
-
-        x->data = p;
-        x->cap = cap;
+    if (p == NULL) {
+        x->rc = S3_ENOMEM;
+        x->cap = x->len;
+        return NULL;
     }
 
+    x->data = p;
+    x->cap = cap;
+
     return x->data + x->len;
+}
+
+
+uint8_t *
+s3_xml_room(s3_xml_t *x, size_t n)
+{
+    return n <= x->cap - x->len && x->data ? x->data + x->len
+                                           : s3_xml_grow(x, n);
+}
+
+
+static uint8_t *
+s3_xml_copy(uint8_t *p, const void *data, size_t n)
+{
+    if (n != 0) {
+        memcpy(p, data, n);
+    }
+
+    return p + n;
 }
 
 
@@ -84,13 +103,6 @@ s3_xml_raw(s3_xml_t *x, s3_str_t s)
         memcpy(p, s.data, s.len);
         x->len += s.len;
     }
-}
-
-
-void
-s3_xml_lit(s3_xml_t *x, const char *s)
-{
-    s3_xml_raw(x, s3_str(s, strlen(s)));
 }
 
 
@@ -175,13 +187,34 @@ s3_xml_escape(uint8_t c)
 }
 
 
+/* Bytes of ASCII that stand for themselves. */
+
+static const uint8_t s3_xml_plain[256] = {
+    ['\t'] = 1,         ['\n'] = 1, [' ' ... '!'] = 1,  ['#' ... '%'] = 1,
+    ['\'' ... ';'] = 1, ['='] = 1,  ['?' ... 0x7f] = 1,
+};
+
+
+static size_t
+s3_xml_run(s3_str_t s, size_t i)
+{
+    while (i < s.len && s3_xml_plain[s.data[i]]) {
+        i++;
+    }
+
+    return i;
+}
+
+
 void
 s3_xml_text(s3_xml_t *x, s3_str_t s)
 {
     size_t i, n, run;
     const char *esc;
 
-    for (i = 0, run = 0; i < s.len; i += n) {
+    i = s3_xml_run(s, 0);
+
+    for (run = 0; i < s.len; i = s3_xml_run(s, i + n)) {
         esc = s3_xml_escape(s.data[i]);
         n = 1;
 
@@ -207,30 +240,41 @@ s3_xml_text(s3_xml_t *x, s3_str_t s)
 }
 
 
+/* A tag: what comes before its name, and behind it. */
+
+static void
+s3_xml_tag(s3_xml_t *x, s3_str_t before, const char *name, s3_str_t after)
+{
+    size_t n = strlen(name);
+    uint8_t *p = s3_xml_room(x, before.len + n + after.len);
+
+    if (p != NULL) {
+        p = s3_xml_copy(p, before.data, before.len);
+        p = s3_xml_copy(p, name, n);
+        p = s3_xml_copy(p, after.data, after.len);
+        x->len = (size_t) (p - x->data);
+    }
+}
+
+
 void
 s3_xml_open(s3_xml_t *x, const char *name)
 {
-    s3_xml_lit(x, "<");
-    s3_xml_lit(x, name);
-    s3_xml_lit(x, ">");
+    s3_xml_tag(x, s3_string("<"), name, s3_string(">"));
 }
 
 
 void
 s3_xml_close(s3_xml_t *x, const char *name)
 {
-    s3_xml_lit(x, "</");
-    s3_xml_lit(x, name);
-    s3_xml_lit(x, ">");
+    s3_xml_tag(x, s3_string("</"), name, s3_string(">"));
 }
 
 
 void
 s3_xml_empty(s3_xml_t *x, const char *name)
 {
-    s3_xml_lit(x, "<");
-    s3_xml_lit(x, name);
-    s3_xml_lit(x, "/>");
+    s3_xml_tag(x, s3_string("<"), name, s3_string("/>"));
 }
 
 
@@ -246,14 +290,35 @@ s3_xml_root(s3_xml_t *x, const char *name)
 void
 s3_xml_str(s3_xml_t *x, const char *name, s3_str_t value)
 {
+    size_t n;
+    uint8_t *p;
+
     if (value.len == 0) {
         s3_xml_empty(x, name);
         return;
     }
 
-    s3_xml_open(x, name);
-    s3_xml_text(x, value);
-    s3_xml_close(x, name);
+    if (s3_xml_run(value, 0) < value.len) {
+        s3_xml_open(x, name);
+        s3_xml_text(x, value);
+        s3_xml_close(x, name);
+        return;
+    }
+
+    n = strlen(name);
+    p = s3_xml_room(x, 2 * n + value.len + sizeof("<></>") - 1);
+
+    if (p != NULL) {
+        *p++ = '<';
+        p = s3_xml_copy(p, name, n);
+        *p++ = '>';
+        p = s3_xml_copy(p, value.data, value.len);
+        *p++ = '<';
+        *p++ = '/';
+        p = s3_xml_copy(p, name, n);
+        *p++ = '>';
+        x->len = (size_t) (p - x->data);
+    }
 }
 
 
@@ -273,14 +338,27 @@ s3_xml_cstr(s3_xml_t *x, const char *name, const char *value)
 }
 
 
+uint8_t *
+s3_xml_digits(uint8_t *p, uint64_t value)
+{
+    uint8_t buf[S3_XML_DIGITS];
+    size_t at = sizeof(buf);
+
+    do {
+        buf[--at] = (uint8_t) ('0' + value % 10);
+        value /= 10;
+    } while (value);
+
+    return s3_xml_copy(p, buf + at, sizeof(buf) - at);
+}
+
+
 void
 s3_xml_u64(s3_xml_t *x, const char *name, uint64_t value)
 {
-    char buf[24];
-    int n;
+    uint8_t buf[S3_XML_DIGITS];
 
-    n = snprintf(buf, sizeof(buf), "%llu", (unsigned long long) value);
-    s3_xml_str(x, name, s3_str(buf, (size_t) n));
+    s3_xml_str(x, name, s3_str(buf, s3_xml_digits(buf, value) - buf));
 }
 
 
@@ -324,7 +402,7 @@ s3_xml_key(s3_xml_t *x, const char *name, s3_str_t value)
 
     s3_xml_open(x, name);
 
-    p = s3_xml_room(x, s3_uri_encoded_len(value, 1));
+    p = s3_xml_room(x, 3 * value.len);
 
     if (p != NULL) {
         x->len += s3_uri_encode(p, value, 1);
@@ -377,13 +455,19 @@ s3_civil_from_days(int64_t days, int64_t *year, unsigned int *mon,
 }
 
 
+static void
+s3_iso_pair(char *p, unsigned int value)
+{
+    p[0] = (char) ('0' + value / 10);
+    p[1] = (char) ('0' + value % 10);
+}
+
+
 void
 s3_iso_time(int64_t ms, char buf[S3_ISO_TIME_LEN + 1])
 {
-    static const uint8_t last[7] = {3, 6, 9, 12, 15, 18, 22};
-    int64_t days, rest, year;
-    unsigned int mon, day, v[7], i;
-    char *p;
+    int64_t days, year;
+    unsigned int mon, day, rest;
 
     /* 0000-01-01 and 9999-12-31 */
 
@@ -391,30 +475,29 @@ s3_iso_time(int64_t ms, char buf[S3_ISO_TIME_LEN + 1])
     ms = s3_min(ms, 253402300799999LL);
 
     days = ms / 86400000;
-    rest = ms % 86400000;
+    ms %= 86400000;
 
-    if (rest < 0) {
-        rest += 86400000;
+    if (ms < 0) {
+        ms += 86400000;
         days--;
     }
 
     s3_civil_from_days(days, &year, &mon, &day);
 
-    v[0] = (unsigned int) year;
-    v[1] = mon;
-    v[2] = day;
-    v[3] = (unsigned int) (rest / 3600000);
-    v[4] = (unsigned int) (rest / 60000 % 60);
-    v[5] = (unsigned int) (rest / 1000 % 60);
-    v[6] = (unsigned int) (rest % 1000);
-
     memcpy(buf, "0000-00-00T00:00:00.000Z", S3_ISO_TIME_LEN + 1);
 
-    for (i = 0; i < 7; i++) {
-        for (p = buf + last[i]; v[i] != 0; v[i] /= 10) {
-            *p-- = (char) ('0' + v[i] % 10);
-        }
-    }
+    s3_iso_pair(buf, (unsigned int) year / 100);
+    s3_iso_pair(buf + 2, (unsigned int) year % 100);
+    s3_iso_pair(buf + 5, mon);
+    s3_iso_pair(buf + 8, day);
+
+    rest = (unsigned int) ms;
+
+    s3_iso_pair(buf + 11, rest / 3600000);
+    s3_iso_pair(buf + 14, rest / 60000 % 60);
+    s3_iso_pair(buf + 17, rest / 1000 % 60);
+    s3_iso_pair(buf + 20, rest / 10 % 100);
+    buf[22] = (char) ('0' + rest % 10);
 }
 
 

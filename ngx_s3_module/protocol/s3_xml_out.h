@@ -49,7 +49,23 @@ int s3_xml_rc(const s3_xml_t *x);
 /* Bytes as they are. */
 
 void s3_xml_raw(s3_xml_t *x, s3_str_t s);
-void s3_xml_lit(s3_xml_t *x, const char *s);
+
+static inline void
+s3_xml_lit(s3_xml_t *x, const char *s)
+{
+    s3_xml_raw(x, s3_str(s, strlen(s)));
+}
+
+/* Room for n more bytes, which the caller writes and adds to len; NULL after
+ * an error. */
+
+uint8_t *s3_xml_room(s3_xml_t *x, size_t n);
+
+/* Decimal, at most S3_XML_DIGITS bytes; where they end. */
+
+#define S3_XML_DIGITS 20
+
+uint8_t *s3_xml_digits(uint8_t *p, uint64_t value);
 
 /* Escaped text without an element around it. */
 

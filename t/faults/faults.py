@@ -5,6 +5,7 @@ that a World has made is undone by its close(), whatever has happened.
 """
 
 import fcntl
+import json
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("S3_FAULTS_BUILD", TOP / "build"))
@@ -86,6 +88,12 @@ class Directory:
         self.hidden = world.top / f"away{index}"
         self.path.mkdir()
 
+    def off(self):
+        self.away()
+
+    def on(self):
+        self.back()
+
     def away(self):
         self.path.rename(self.hidden)
 
@@ -117,7 +125,9 @@ class Loop:
         self.mount()
 
     def mount(self, options="noatime"):
-        self.device = sh("losetup", "--find", "--show", self.image).strip()
+        if self.device is None:
+            self.device = sh("losetup", "--find", "--show",
+                             self.image).strip()
         try:
             sh("mount", "-t", self.kind, "-o", options, self.device, self.path)
         except RuntimeError:
@@ -126,8 +136,11 @@ class Loop:
             raise
         self.mounted = True
 
-    def remount(self, how):
-        sh("mount", "-o", f"remount,{how}", self.path)
+    def off(self):
+        self.umount()
+
+    def on(self):
+        self.mount()
 
     def shutdown(self):
         fd = os.open(self.path, os.O_RDONLY)
@@ -141,7 +154,8 @@ class Loop:
         if self.mounted:
             sh("umount", *(["-l"] if lazy else []), self.path)
             self.mounted = False
-        if self.device:
+        # what is still in use goes on being the same file system
+        if self.device and not lazy:
             sh("losetup", "-d", self.device, check=False)
             self.device = None
 
@@ -172,9 +186,15 @@ class Faulty:
     def mount(self):
         self.process = subprocess.Popen(
             [str(FAULTFS), str(self.switches), str(self.source),
-             str(self.path), "-f", "-o", "allow_other,max_threads=64"],
+             str(self.path), "-f", "-o", "allow_other,max_threads=64,max_idle_threads=64"],
             stdin=subprocess.DEVNULL)
         until("faultfs is mounted", 10, lambda: os.path.ismount(self.path))
+
+    def off(self):
+        self.umount()
+
+    def on(self):
+        self.mount()
 
     def set(self, *which):
         with open(self.switches, "r+b") as f:
@@ -199,7 +219,6 @@ class Faulty:
 
 CONF = """
 load_module "{module}";
-daemon off;
 user root;
 worker_processes {workers};
 worker_shutdown_timeout 60s;
@@ -218,6 +237,7 @@ http {{
         listen 127.0.0.1:{port} {listen};
         client_max_body_size 0;
         location / {{ s3; }}
+        location /-/ {{ s3_status; }}
     }}
 }}
 """
@@ -234,6 +254,7 @@ class World:
         self.drives = []
         self.port = free_port()
         self.master = None
+        self.began = None
         self.seen = 0
         try:
             for i, kind in enumerate(kinds):
@@ -262,29 +283,28 @@ class World:
         return [NGINX, "-e", str(self.top / "error.log"),
                 "-c", str(self.top / "nginx.conf")]
 
-    def spawn(self):
-        """Starts the master and does not wait for it."""
-        self.master = subprocess.Popen(self.command(),
-                                       stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.STDOUT)
-
     def start(self, seconds=30):
+        """As a daemon: one whose parent stays ignores USR2."""
         begin = time.monotonic()
         (self.top / "nginx.pid").unlink(missing_ok=True)
-        self.spawn()
+        self.began = subprocess.Popen(self.command(),
+                                      stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.STDOUT)
         until("the server answers", seconds, self.answers, 0.02)
+        self.began.wait(10)
         return time.monotonic() - begin
 
     def answers(self):
-        if self.master.poll() is not None:
+        if self.began.poll():
             raise RuntimeError("nginx ended: " + self.log()[-3000:])
         try:
+            self.master = int((self.top / "nginx.pid").read_text())
             with socket.create_connection(("127.0.0.1", self.port), 1) as s:
                 s.settimeout(5)
                 s.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 return s.recv(12).startswith(b"HTTP/1.1 4")
-        except OSError:
+        except (OSError, ValueError):
             return False
 
     def pid(self):
@@ -292,42 +312,58 @@ class World:
         try:
             return int((self.top / "nginx.pid").read_text())
         except (OSError, ValueError):
-            return self.master.pid
+            return self.master
+
+    def status(self):
+        url = f"http://127.0.0.1:{self.port}/-/status"
+        with urllib.request.urlopen(url, timeout=10) as r:
+            return json.load(r)
+
+    def healed(self):
+        return all(d["state"] == "ok" and d["repairs_pending"] == 0
+                   for d in self.status()["drives"])
 
     def workers(self):
         return children(self.pid())
 
     def all_pids(self):
-        """Masters and workers, of before an upgrade, too."""
-        found, todo = set(), {self.master.pid, self.pid()}
-        while todo:
-            pid = todo.pop()
-            if alive(pid) and pid not in found:
-                found.add(pid)
-                todo.update(children(pid))
+        """All that have a file of this world open: masters, workers, of before
+        an upgrade and without a master, too."""
+        found = set()
+        for path in pathlib.Path("/proc").glob("[0-9]*/fd"):
+            pid = int(path.parent.name)
+            try:
+                if (path.parent / "comm").read_text().strip() != "nginx":
+                    continue
+                if any(os.readlink(fd).startswith(str(self.top))
+                       for fd in path.iterdir()) and alive(pid):
+                    found.add(pid)
+            except OSError:
+                continue
         return found
 
     def kill_all(self):
-        if self.master is None:
+        if self.began is None:
             return
         pids = self.all_pids()
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.master.wait()
-        until("all are dead", 20, lambda: not any(alive(p) for p in pids),
-              0.01)
-        self.master = None
+        while pids:
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            until("all are dead", 20,
+                  lambda: not any(alive(p) for p in pids), 0.01)
+            pids = self.all_pids()
+        self.began.wait()
+        self.began = None
 
     def stop(self, how=signal.SIGQUIT, seconds=30):
         pids = self.all_pids()
         os.kill(self.pid(), how)
         took = until("nginx has ended", seconds,
-                     lambda: self.master.poll() is not None
-                     and not any(alive(p) for p in pids), 0.02)
-        self.master = None
+                     lambda: not any(alive(p) for p in pids), 0.02)
+        self.began = None
         return took
 
     def log(self):
@@ -351,7 +387,7 @@ class World:
         for drive in self.drives:
             if isinstance(drive, Faulty):
                 drive.set()
-        if self.master is not None:
+        if self.began is not None:
             try:
                 self.kill_all()
             except AssertionError as e:

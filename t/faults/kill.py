@@ -20,7 +20,7 @@ class Probe(threading.Thread):
         super().__init__(daemon=True)
         self.client = Client(world.port, 30, retry=False)
         self.number = number
-        self.times = []         # (begin, end, status or 0)
+        self.times = []         # (begin, end, status or 0, another went on)
         self.ended = threading.Event()
 
     def run(self):
@@ -29,19 +29,22 @@ class Probe(threading.Thread):
         while not self.ended.is_set():
             i += 1
             begin = time.monotonic()
+            same = self.client.connection is not None
             answer = self.client.ask(
                 "PUT" if i % 2 else "GET", f"/load/probe/{self.number}",
                 body=body if i % 2 else None)
             self.times.append((begin, time.monotonic(),
-                               answer.status if answer else 0))
+                               answer.status if answer else 0, same))
             time.sleep(0.002)
         self.client.close()
 
 
-def slow(probes, since):
-    """Seconds of the slowest request that was answered."""
-    return max((e - b for p in probes for b, e, s in p.times
-                if s and e >= since), default=0)
+def slow(probes, since, same=True):
+    """Seconds of the slowest request that was answered: by workers that were
+    there all the time, or by those that took over a client of a dead one, and
+    may have to find out first what became of what that one did."""
+    return max((e - b for p in probes for b, e, s, went_on in p.times
+                if s and e >= since and went_on == same), default=0)
 
 
 def test_workers(long):
@@ -73,7 +76,9 @@ def test_workers(long):
                 except ProcessLookupError:
                     pass
             time.sleep(choose.uniform(0.01, 0.25))
+        busy = os.getloadavg()[0]
         stalled = slow(probes, begin)
+        taken = slow(probes, begin, False)
         for p in probes:
             p.ended.set()
         for p in probes:
@@ -85,12 +90,15 @@ def test_workers(long):
         time.sleep(1)
         late = [t for t in load.times(answered=True) if t[1] > 5]
         assert not late, late[:5]
-        assert stalled < max(0.2, 2 * calm), \
-            f"slowest: {stalled:.3f} s, calm {calm:.3f} s"
+        # with a processor to itself; this machine may be busy otherwise
+        limit = 0.2 * max(1, busy / os.cpu_count())
+        assert stalled < max(limit, 2 * calm), \
+            f"slowest: {stalled:.3f} s, calm {calm:.3f} s, load {busy}"
+        assert taken < 2, f"slowest after a reset: {taken:.3f} s"
         took = world.stop()
     return (f"{kills} workers killed, {looked} keys, slowest answer "
-            f"{stalled * 1000:.0f} ms (calm {calm * 1000:.0f} ms), "
-            f"end {took:.1f} s")
+            f"{stalled * 1000:.0f} ms (calm {calm * 1000:.0f} ms, to clients "
+            f"of the dead {taken * 1000:.0f} ms), end {took:.1f} s")
 
 
 def test_master(long):
@@ -107,18 +115,9 @@ def test_master(long):
             load.start()
             time.sleep(choose.uniform(0.05, 0.6))
             if i % 3 == 2:
-                pids = world.all_pids()
-                os.kill(world.master.pid, signal.SIGKILL)
-                world.master.wait()
+                os.kill(world.pid(), signal.SIGKILL)
                 time.sleep(choose.uniform(0, 0.3))
-                for pid in pids:
-                    if alive(pid):
-                        os.kill(pid, signal.SIGKILL)
-                until("all are dead", 10,
-                      lambda: not any(alive(p) for p in pids), 0.01)
-                world.master = None
-            else:
-                world.kill_all()
+            world.kill_all()
             load.stop()
             world.start()
             looked += load.check()

@@ -42,13 +42,13 @@ def signed(method, host, path, query, headers):
     now = time.gmtime()
     date, stamp = time.strftime("%Y%m%d", now), time.strftime("%Y%m%dT%H%M%SZ",
                                                               now)
-    headers = {**headers, "host": host, "x-amz-date": stamp,
-               "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
+    headers = {"x-amz-content-sha256": "UNSIGNED-PAYLOAD", **headers,
+               "host": host, "x-amz-date": stamp}
     names = sorted(headers)
     canonical = "\n".join(
         [method, urllib.parse.quote(path), query,
          *(f"{n}:{headers[n]}" for n in names), "", ";".join(names),
-         "UNSIGNED-PAYLOAD"])
+         headers["x-amz-content-sha256"]])
     scope = f"{date}/{REGION}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope,
                       hashlib.sha256(canonical.encode()).hexdigest()])
@@ -397,7 +397,8 @@ class Load:
         path = f"/{self.bucket}/{key}"
         answer = self.ask(client, patience, "GET", path)
         if answer is None or answer.status not in (200, 404):
-            return f"{key}: no answer, or {answer and answer.status}"
+            return (f"{key}: no answer, or {answer and answer.status}; "
+                    f"{states}")
         if answer.status == 404:
             if None not in states:
                 return f"{key}: lost; {states}"

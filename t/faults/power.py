@@ -45,9 +45,9 @@ def test_mixed(long):
     return cut(["ext4", "xfs", "ext4", "xfs"], 20 if long else 3, 1)
 
 
-def test_xfs(long):
+def long_xfs(long):
     return cut(["xfs"] * 4, 20 if long else 1, 2)
 
 
-def test_ext4_single(long):
+def long_ext4_single(long):
     return cut(["ext4"], 10 if long else 1, 3)

@@ -105,7 +105,7 @@ void s3_sim_run(s3_sim_t *sim);                /* until 0 */
 int s3_sim_until(s3_sim_t *sim, int *flag);    /* until *flag; 0: never came */
 void s3_sim_sleep(s3_sim_t *sim, uint64_t us); /* runs all that is due */
 void s3_sim_slow(s3_sim_t *sim, unsigned factor); /* drives; 1: not */
-void s3_sim_jump(s3_sim_t *sim, uint64_t us);  /* everybody stood still */
-void s3_sim_verbose(s3_sim_t *sim, int on);    /* loop->log() to stderr */
+void s3_sim_jump(s3_sim_t *sim, uint64_t us);     /* everybody stood still */
+void s3_sim_verbose(s3_sim_t *sim, int on);       /* loop->log() to stderr */
 
 #endif /* S3_MEMFS_H */

@@ -1287,6 +1287,7 @@ s3_mock_op(vote, s3_vote_t, s3_mock_do_vote) s3_mock_op(push, s3_vote_t,
                    s3_mock_close_bucket,
                    s3_mock_note,
                    s3_mock_unnote,
+                   NULL,
                    NULL};
 
 

@@ -45,16 +45,16 @@
 
 /* What kinds of faults a seed has. */
 
-#define SIM_F_NET 1     /* requests late, lost, repeated */
-#define SIM_F_KILL 2    /* processes die, at any instruction */
-#define SIM_F_POWER 4   /* power cuts */
-#define SIM_F_AWAY 8    /* drives go and come */
-#define SIM_F_HANG 16   /* drives hang */
-#define SIM_F_EIO 32    /* errors of reads, writes, syncs */
-#define SIM_F_FULL 64   /* a full drive */
+#define SIM_F_NET 1       /* requests late, lost, repeated */
+#define SIM_F_KILL 2      /* processes die, at any instruction */
+#define SIM_F_POWER 4     /* power cuts */
+#define SIM_F_AWAY 8      /* drives go and come */
+#define SIM_F_HANG 16     /* drives hang */
+#define SIM_F_EIO 32      /* errors of reads, writes, syncs */
+#define SIM_F_FULL 64     /* a full drive */
 #define SIM_F_REPLACE 128 /* an empty drive instead of one */
-#define SIM_F_ROT 256   /* bits flip at rest, on one drive */
-#define SIM_F_CLOCK 512 /* clocks jump; everybody stands still for long */
+#define SIM_F_ROT 256     /* bits flip at rest, on one drive */
+#define SIM_F_CLOCK 512   /* clocks jump; everybody stands still for long */
 
 
 /* Content of an object: pieces, each made from its salt. */
@@ -100,10 +100,11 @@ typedef struct {
     size_t zone_size;
     int64_t next_pid;
     int64_t drift;  /* of all wall clocks */
+    unsigned hot;   /* all clients are at one key, votes get lost */
     unsigned apart; /* each coordinator draws from a clock of its own */
     uint32_t dead;  /* drives that are away */
     uint32_t hung;
-    int guardian; /* process that heals, or -1 */
+    int guardian;   /* process that heals, or -1 */
     unsigned stuck; /* a key in doubt for good that cannot be written */
     sim_value_t values[SIM_VALUES];
     uint32_t n_values;
@@ -132,9 +133,9 @@ void sim_close(void);
 
 /* All processes at once; `missing`: drives that are not there. */
 void sim_start(uint32_t missing);
-void sim_stop(void);        /* in good order */
-void sim_kill(unsigned p);  /* kill -9, and nginx starts another one */
-void sim_power_cut(void);   /* and back, after sim_start() */
+void sim_stop(void);          /* in good order */
+void sim_kill(unsigned p);    /* kill -9, and nginx starts another one */
+void sim_power_cut(void);     /* and back, after sim_start() */
 void sim_replace(unsigned d); /* by an empty one; nothing runs */
 /* Runs the world; a process may die in the middle of an instruction. */
 void sim_run(uint64_t us);
@@ -164,7 +165,7 @@ extern sim_net_knobs_t sim_net[S3_MAX_DRIVES];
 void sim_net_attach(sim_proc_t *p);
 void sim_net_calm(void);
 void sim_net_report(FILE *f); /* which answers were given */
-void sim_net_open(void); /* counters that child processes share */
+void sim_net_open(void);      /* counters that child processes share */
 
 
 /* s3_sim_client.c, s3_sim_upload.c */
@@ -238,6 +239,8 @@ void sim_uploads_reset(void);
 int sim_upload_step(sim_client_t *c);
 /* Aborts one that is not over; 0: all are. */
 int sim_upload_end(sim_client_t *c);
+/* Those whose creation was not acknowledged may have come to be by now. */
+void sim_uploads_again(void);
 /* A key of an upload that nothing decides any more, and its kind: each call
  * gives the next; 0: there are no more. */
 int sim_upload_keys(unsigned *at, uint8_t *buf, s3_str_t *key, unsigned *space);
@@ -245,13 +248,7 @@ int sim_upload_keys(unsigned *at, uint8_t *buf, s3_str_t *key, unsigned *space);
 
 /* s3_sim_history.c */
 
-typedef enum {
-    SIM_PUT,
-    SIM_CAS,
-    SIM_DELETE,
-    SIM_GET,
-    SIM_LIST
-} sim_kind_t;
+typedef enum { SIM_PUT, SIM_CAS, SIM_DELETE, SIM_GET, SIM_LIST } sim_kind_t;
 
 #define SIM_FOREVER UINT64_MAX
 #define SIM_EVENTS 256
@@ -288,7 +285,7 @@ uint64_t sim_events_total(void);
 
 void sim_faults_open(void);
 void sim_disturb(void);
-void sim_faults_over(void); /* all works again */
+void sim_faults_over(void);    /* all works again */
 uint32_t sim_fault_lost(void); /* drives that may miss what no scrub sees */
 
 
@@ -296,6 +293,7 @@ uint32_t sim_fault_lost(void); /* drives that may miss what no scrub sees */
 
 int sim_break_select(const char *name); /* 0: it is a name, and in effect */
 void sim_break_list(void);
+int sim_break_faults(void); /* SIM_F_... that find it, or -1 */
 
 
 /* s3_sim_check.c */
@@ -312,7 +310,7 @@ extern uint64_t sim_doom; /* blocks until the thread that runs them ends */
  * storage/, be it when it holds the lock of a drive; 1: it did so before f
  * returned. */
 int sim_doomed(void (*f)(void *ctx), void *ctx, uint64_t blocks, int locked);
-void sim_cover_open(void); /* before child processes are made */
+void sim_cover_open(void);             /* before child processes are made */
 int sim_cover_write(const char *path); /* addresses, one a line */
 
 #endif /* S3_SIM_H */

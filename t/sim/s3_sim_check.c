@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "t/sim/s3_sim.h"
 
@@ -75,8 +76,8 @@ read_all(unsigned p, s3_object_t *o, uint32_t value)
         }
 
         for (i = 0; i < r->n; i++) {
-            good &= sim_content_is(value, off, r->slices[i].data,
-                                   r->slices[i].len);
+            good &=
+                sim_content_is(value, off, r->slices[i].data, r->slices[i].len);
             off += r->slices[i].len;
         }
     }
@@ -117,16 +118,15 @@ read_now(unsigned p, unsigned key)
     rc = head.rc;
 
     if (rc == S3_OK) {
-        sim_event(key, event)->value =
-            sim_value_of(key, &head.object->entry);
+        sim_event(key, event)->value = sim_value_of(key, &head.object->entry);
     }
 
     sim_end(key, event, rc);
 
     if (rc == S3_OK) {
-        rc = sim_failures ? S3_OK
-                          : read_all(p, head.object,
-                                     sim_event(key, event)->value);
+        rc = sim_failures
+                 ? S3_OK
+                 : read_all(p, head.object, sim_event(key, event)->value);
         s3_object_release(head.object);
     }
 
@@ -263,9 +263,10 @@ sim_dump(void)
     for (k = 0; k < SIM_KEYS; k++) {
         for (d = 0; d < sim_w.n; d++) {
             (void) lookup(d, k);
-            printf("key %u drive %u state %d rc %d floor %llu notes %d\n", k,
-                   d, sim_state(d), look.req.rc,
-                   (unsigned long long) look.floor.time, scan_now(d, S3_BUCKET_NOTES));
+            printf("key %u drive %u state %d rc %d floor %llu notes %d\n", k, d,
+                   sim_state(d), look.req.rc,
+                   (unsigned long long) look.floor.time,
+                   scan_now(d, S3_BUCKET_NOTES));
 
             for (i = 0; i < look.n; i++) {
                 e = &look.entries[i];
@@ -307,8 +308,7 @@ ailing(void)
     for (k = 0; k < SIM_KEYS; k++) {
         for (d = 0; d < sim_w.n; d++) {
             if (doubts_left(d, k)) {
-                snprintf(why, sizeof(why), "key %u in doubt on drive %u", k,
-                         d);
+                snprintf(why, sizeof(why), "key %u in doubt on drive %u", k, d);
                 return why;
             }
         }
@@ -324,8 +324,7 @@ list_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
     unsigned *seen = list->ctx;
 
     (void) entry;
-    seen[1] |= sim_key_index(key) < 0 ? 1u << 31
-                                      : 1u << sim_key_index(key);
+    seen[1] |= sim_key_index(key) < 0 ? 1u << 31 : 1u << sim_key_index(key);
 
     return 0;
 }
@@ -573,9 +572,8 @@ heal(void)
 
         if (i % 4 == 0) {
             for (k = 0; k < SIM_KEYS && i < 40; k++) {
-                (void) read_now(sim_w.guardian < 0 ? 0
-                                                   : (unsigned) sim_w.guardian,
-                                k);
+                (void) read_now(
+                    sim_w.guardian < 0 ? 0 : (unsigned) sim_w.guardian, k);
             }
         }
 
@@ -636,7 +634,8 @@ check_locks(void)
 
         if (rc != 0) {
             sim_fail("drive %u: its lock is lost: %d", d, rc);
-            return;
+            fflush(stdout);
+            _exit(1); /* whoever asks for it next would wait for ever */
         }
 
         pthread_mutex_unlock(&z->drives[d].lock);
@@ -644,7 +643,7 @@ check_locks(void)
 }
 
 
-/* MANIFEST or a table damaged: a new drive has to take its place. */
+/* MANIFEST or a table is damaged, and was not made anew yet. */
 
 static int
 useless(unsigned d)
@@ -673,6 +672,27 @@ useless(unsigned d)
 }
 
 
+static void
+await_index(void)
+{
+    unsigned i, d;
+
+    if (!sim_fault_lost()) {
+        return;
+    }
+
+    d = (unsigned) __builtin_ctz(sim_fault_lost());
+
+    for (i = 0; i < 30 && useless(d); i++) {
+        sim_run(SIM_SECOND);
+    }
+
+    if (useless(d)) {
+        sim_fail("drive %u: the index was not made anew", d);
+    }
+}
+
+
 void
 sim_check_end(void)
 {
@@ -688,15 +708,8 @@ sim_check_end(void)
         sim_start(0);
     }
 
-    if (sim_fault_lost()
-        && useless((unsigned) __builtin_ctz(sim_fault_lost())))
-    {
-        sim_power_cut();
-        sim_replace((unsigned) __builtin_ctz(sim_fault_lost()));
-        sim_start(0);
-    }
-
     settle_down();
+    await_index();
 
     if (sim_w.stuck) {
         (void) sim_histories_check();
@@ -713,6 +726,8 @@ sim_check_end(void)
         return;
     }
 
+    sim_uploads_again();
+    settle_down();
     listed = list_now(S3_SPACE_OBJECTS);
 
     if (list_now(S3_SPACE_UPLOADS)) {

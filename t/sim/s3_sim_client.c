@@ -239,9 +239,9 @@ sim_client_write(sim_client_t *c, unsigned key, unsigned flags,
                  void (*written)(sim_client_t *c))
 {
     c->written = written;
-    c->writer = s3_writer_open(
-        sim_client_store(c), SIM_BUCKET, sim_key(key), 0,
-        sim_chance(2) ? -1 : (int64_t) (c->end - c->off), flags);
+    c->writer =
+        s3_writer_open(sim_client_store(c), SIM_BUCKET, sim_key(key), 0,
+                       sim_chance(2) ? -1 : (int64_t) (c->end - c->off), flags);
     c->writer->writable = on_writable;
     c->writer->finished = on_finished;
     c->writer->ctx = c;
@@ -332,8 +332,7 @@ put(sim_client_t *c, int conditional)
 }
 
 
-static void
-delete (sim_client_t *c)
+static void delete (sim_client_t *c)
 {
     begin(c, SIM_DELETE);
     sim_client_put(c, S3_SPACE_OBJECTS, sim_key(c->key), S3_KIND_TOMBSTONE,
@@ -382,8 +381,7 @@ on_ready(s3_reader_t *r)
 
     for (i = 0; i < r->n; i++) {
         if (!sim_content_is(c->value, c->off, r->slices[i].data,
-                            r->slices[i].len))
-        {
+                            r->slices[i].len)) {
             sim_fail("key %u value %u: wrong bytes after %llu", c->key,
                      c->value, (unsigned long long) c->off);
         }
@@ -429,8 +427,8 @@ on_head(s3_head_t *head)
         return;
     }
 
-    c->reader = s3_reader_open(sim_client_store(c), c->object, c->off,
-                               c->end - c->off);
+    c->reader =
+        s3_reader_open(sim_client_store(c), c->object, c->off, c->end - c->off);
     c->reader->ready = on_ready;
     c->reader->ctx = c;
     s3_reader_next(c->reader);
@@ -477,8 +475,7 @@ on_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
     if (entry == NULL) {
         for (i = 0; i < SIM_KEYS; i++) {
             if (sim_key(i).len > key.len
-                && memcmp(sim_key(i).data, key.data, key.len) == 0)
-            {
+                && memcmp(sim_key(i).data, key.data, key.len) == 0) {
                 c->prefixed |= 1u << i;
             }
         }
@@ -519,14 +516,14 @@ on_list(s3_list_t *list)
 
         if (list->rc != S3_OK || c->prefixed >> k & 1
             || key.len < list->prefix.len
-            || memcmp(key.data, list->prefix.data, list->prefix.len) != 0
+            || (list->prefix.len
+                && memcmp(key.data, list->prefix.data, list->prefix.len) != 0)
             || (list->truncated && s3_str_cmp(key, after) > 0))
         {
             sim_end(k, c->events[k], S3_EUNAVAIL);
 
         } else {
-            sim_end(k, c->events[k],
-                    c->listed >> k & 1 ? S3_OK : S3_ENOENT);
+            sim_end(k, c->events[k], c->listed >> k & 1 ? S3_OK : S3_ENOENT);
         }
     }
 
@@ -609,7 +606,7 @@ next(sim_client_t *c)
     c->left--;
     c->busy = 1;
     c->since = s3_sim_now(sim_w.sim);
-    c->key = sim_chance(SIM_KEYS);
+    c->key = sim_w.hot ? 0 : sim_chance(SIM_KEYS);
 
     if (sim_history_full(c->key)) {
         sim_client_rest(c);

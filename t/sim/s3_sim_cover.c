@@ -21,7 +21,7 @@ void __sanitizer_cov_trace_pc(void);
 
 uint64_t sim_doom = UINT64_MAX;
 static unsigned patience; /* blocks to wait for a lock to be held */
-static uint8_t *covered; /* shared with child processes */
+static uint8_t *covered;  /* shared with child processes */
 
 typedef struct {
     void (*f)(void *ctx);

@@ -28,6 +28,12 @@ net_profile(unsigned i)
     k->lost = sim_chance(3) ? 0 : 150000;
     k->mute = sim_chance(2) ? 0 : 200000;
     k->repeat = sim_chance(2) ? 0 : 300000;
+
+    if (sim_w.hot) {
+        k->late = 300000;
+        k->late_ms = 3000;
+        k->mute = 300000;
+    }
 }
 
 
@@ -67,8 +73,8 @@ fault_rate(unsigned d)
 static void
 maybe_replace(void)
 {
-    if (sim_w.faults & SIM_F_REPLACE && loser != -1 && !replaced
-        && !sim_w.dead && !sim_w.hung)
+    if (sim_w.faults & SIM_F_REPLACE && loser != -1 && !replaced && !sim_w.dead
+        && !sim_w.hung)
     {
         replaced = 1;
         sim_replace((unsigned) loser);
@@ -127,12 +133,6 @@ on_name(void *ctx, const char *name)
 {
     files_t *f = ctx;
 
-    size_t len = strlen(name);
-
-    if (len > 4 && strcmp(name + len - 4, ".tab") == 0) {
-        return S3_OK;
-    }
-
     f->n++;
 
     if (sim_chance(f->n) == 0) {
@@ -143,11 +143,35 @@ on_name(void *ctx, const char *name)
 }
 
 
-/*
- * One bit of some file of the drive that may lose data.  Not of a table: what
- * is in a damaged one cannot be had from that drive any more, nor written to
- * it, until another takes its place.
- */
+/* Both MANIFESTs, or a whole table. */
+
+static void
+lose(unsigned d, const char *path)
+{
+    unsigned i;
+    s3_fs_t *fs = s3_memfs_fs(sim_w.disk[d]);
+    static const char *both[] = {"index/MANIFEST", "index/MANIFEST.copy"};
+
+    if (strstr(path, ".tab")) {
+        (void) fs->unlink(fs, path);
+        sim_say("drive %u: %s is lost", d, path);
+        return;
+    }
+
+    for (i = 0; i < 2; i++) {
+        if (sim_chance(2)) {
+            (void) fs->unlink(fs, both[i]);
+
+        } else {
+            (void) s3_memfs_rot(sim_w.disk[d], both[i], sim_chance(64), 1);
+        }
+    }
+
+    sim_say("drive %u: both MANIFESTs are damaged or lost", d);
+}
+
+
+/* One bit of some file of the drive that may lose data; of the index all. */
 
 static void
 rot(void)
@@ -177,6 +201,11 @@ rot(void)
         if (fs->list(fs, sub, on_name, &f) != S3_OK || f.n == 0) {
             return;
         }
+    }
+
+    if (f.dir == dirs[1] && sim_chance(4) == 0) {
+        lose(d, f.path[0]);
+        return;
     }
 
     if (fs->open(fs, f.path[0], S3_O_READ, &file) != S3_OK) {
@@ -231,9 +260,9 @@ one_fault(unsigned what, unsigned d)
                 sim_kill(sim_chance(sim_w.n_procs));
 
             } else {
-                sim_run_doomed(200 * SIM_MS,
-                               1 + s3_sim_random(sim_w.sim,
-                                                 sim_chance(2) ? 3000 : 30000));
+                sim_run_doomed(
+                    200 * SIM_MS,
+                    1 + s3_sim_random(sim_w.sim, sim_chance(2) ? 3000 : 30000));
             }
         }
         break;
@@ -255,10 +284,9 @@ one_fault(unsigned what, unsigned d)
         break;
 
     case SIM_F_FULL:
-        s3_memfs_set_capacity(sim_w.disk[d],
-                              sim_chance(2)
-                                  ? s3_memfs_used(sim_w.disk[d]) + 4096
-                                  : 0);
+        s3_memfs_set_capacity(
+            sim_w.disk[d],
+            sim_chance(2) ? s3_memfs_used(sim_w.disk[d]) + 4096 : 0);
         break;
 
     case SIM_F_REPLACE:
@@ -299,8 +327,7 @@ sim_disturb(void)
 
     /* some are for rarer occasions */
 
-    if ((what & (SIM_F_POWER | SIM_F_REPLACE | SIM_F_CLOCK)) && sim_chance(4))
-    {
+    if ((what & (SIM_F_POWER | SIM_F_REPLACE | SIM_F_CLOCK)) && sim_chance(4)) {
         return;
     }
 

@@ -199,7 +199,15 @@ static void
 answered(s3_req_t *req)
 {
     call_t *c = req->ctx;
+    s3_vote_t *vote = (s3_vote_t *) req;
     sim_net_knobs_t *k = &sim_net[c->d->index];
+
+    /* who is refused learns the time: it may be below the drive's floor */
+
+    if (c->kind == NET_VOTE && req->rc == S3_OK && req->answer != S3_ANSWER_YES)
+    {
+        c->proc->drew = s3_max(c->proc->drew, vote->clock);
+    }
 
     if (may_mute(c->kind) && hits(k->mute)) {
         req->rc = S3_EIO;
@@ -322,8 +330,7 @@ call(s3_drive_t *d, kind_t kind, void *data)
 
     for (i = 0; i < sim_w.n_procs; i++) {
         if (sim_w.proc[i]->alive
-            && s3_node_drive(sim_w.proc[i]->node, d->index) == d)
-        {
+            && s3_node_drive(sim_w.proc[i]->node, d->index) == d) {
             c->proc = sim_w.proc[i];
         }
     }
@@ -352,11 +359,10 @@ call(s3_drive_t *d, kind_t kind, void *data)
 }
 
 
-#define OP(name, type, kind)            \
-    static void                         \
-    net_##name(s3_drive_t *d, type *req) \
-    {                                   \
-        call(d, kind, req);             \
+#define OP(name, type, kind)                         \
+    static void net_##name(s3_drive_t *d, type *req) \
+    {                                                \
+        call(d, kind, req);                          \
     }
 
 OP(vote, s3_vote_t, NET_VOTE)
@@ -380,6 +386,13 @@ OP(unnote, s3_note_t, NET_UNNOTE)
 OP(leaks, s3_leaks_t, NET_LEAKS)
 
 
+static void
+net_verify(s3_drive_t *d)
+{
+    real->verify(d);
+}
+
+
 static const s3_drive_ops_t net_ops = {
     .vote = net_vote,
     .push = net_push,
@@ -400,6 +413,7 @@ static const s3_drive_ops_t net_ops = {
     .note = net_note,
     .unnote = net_unnote,
     .leaks = net_leaks,
+    .verify = net_verify,
 };
 
 
@@ -428,11 +442,11 @@ void
 sim_net_report(FILE *f)
 {
     static const char *kinds[NET_KINDS] = {
-        "vote",  "push",   "fence", "status", "confirm", "dead", "read",
-        "fetch", "list",   "create", "write", "finish",  "abort", "unit",
-        "remove", "close", "note",  "unnote", "leaks"};
+        "vote",   "push",  "fence",  "status", "confirm", "dead",  "read",
+        "fetch",  "list",  "create", "write",  "finish",  "abort", "unit",
+        "remove", "close", "note",   "unnote", "leaks"};
     static const char *answers[ANSWERS] = {
-        "done",  "yes",  "no",     "not held", "busy", "behind",
+        "done", "yes",   "no",      "not held", "busy", "behind",
         "gone", "stale", "no data", "clock",    "error"};
     unsigned i, j;
 

@@ -12,14 +12,14 @@ struct sim_upload_s {
     uint8_t id[S3_UPLOAD_ID_LEN];
     unsigned key;
     uint32_t value;
-    unsigned n; /* parts */
+    unsigned n;      /* parts */
     unsigned stored; /* of them, acknowledged */
-    int event;  /* of completing, -1: was not tried */
+    int event;       /* of completing, -1: was not tried */
     unsigned conditional : 1;
-    unsigned open : 1; /* its creation was acknowledged */
+    unsigned open : 1;    /* its creation was acknowledged */
     unsigned aborted : 1; /* somebody tries, or did */
-    unsigned over : 1; /* its fate is decided */
-    unsigned gone : 1; /* its record and parts, too */
+    unsigned over : 1;    /* its fate is decided */
+    unsigned gone : 1;    /* its record and parts, too */
     uint32_t expect;
     unsigned attempts; /* to complete, since `event` */
     unsigned n_tags;   /* of parts, whatever became of them */
@@ -283,8 +283,7 @@ operate(sim_client_t *c)
     }
 
     if (u->event == -1) {
-        u->event = sim_begin(u->key, u->conditional ? SIM_CAS : SIM_PUT,
-                             c->id);
+        u->event = sim_begin(u->key, u->conditional ? SIM_CAS : SIM_PUT, c->id);
         u->expect = sim_chance(2) ? c->seen[u->key] : 0;
         e = sim_event(u->key, u->event);
         e->value = u->value;
@@ -327,8 +326,7 @@ on_part_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
         c->listed |= 1u << (number - 1);
         c->versions[number - 1] = version;
 
-        if (s3_upload_part_get(entry, &c->refs[number - 1], &digest) != S3_OK)
-        {
+        if (s3_upload_part_get(entry, &c->refs[number - 1], &digest) != S3_OK) {
             sim_fail("a part without a reference");
         }
     }
@@ -391,8 +389,7 @@ on_upload(s3_head_t *head)
     memset(&c->list, 0, sizeof(c->list));
     c->list.store = sim_client_store(c);
     c->list.bucket = SIM_BUCKET + S3_SPACE_PARTS;
-    c->list.prefix =
-        s3_upload_parts_prefix(c->name, sim_key(u->key), id_of(u));
+    c->list.prefix = s3_upload_parts_prefix(c->name, sim_key(u->key), id_of(u));
     c->list.max = 1000;
     c->list.item = on_part_item;
     c->list.done = on_parts;
@@ -504,4 +501,15 @@ sim_upload_keys(unsigned *at, uint8_t *buf, s3_str_t *key, unsigned *space)
                               u->tags[tag]);
 
     return 1;
+}
+
+
+void
+sim_uploads_again(void)
+{
+    unsigned i;
+
+    for (i = 0; i < n_uploads; i++) {
+        uploads[i].gone = uploads[i].gone && uploads[i].open;
+    }
 }

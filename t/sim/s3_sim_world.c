@@ -186,8 +186,7 @@ watch(s3_timer_t *timer)
     sim_proc_t *p = timer->ctx;
 
     if (sim_w.guardian == -1
-        || (!p->healing && (int) p->index == sim_w.guardian))
-    {
+        || (!p->healing && (int) p->index == sim_w.guardian)) {
         sim_w.guardian = (int) p->index;
         p->healing = 1;
         s3_store_heal(p->store, 1);
@@ -521,6 +520,7 @@ sim_open(uint64_t seed, unsigned n, unsigned m, unsigned faults)
     sim_w.faults = faults;
     sim_w.n_procs = SIM_PROCS;
     sim_w.apart = faults & (SIM_F_NET | SIM_F_CLOCK) && sim_chance(3) == 0;
+    sim_w.hot = faults & SIM_F_NET && sim_chance(4) == 0;
     s3_sim_slow(sim_w.sim, faults && sim_chance(4) == 0 ? 20 : 1);
 
     for (i = 0; i < n; i++) {

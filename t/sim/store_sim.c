@@ -310,11 +310,15 @@ main(int argc, char **argv)
     }
 
     seed = optind < argc ? strtoull(argv[optind], NULL, 0) : 1;
-    count = optind + 1 < argc ? strtoull(argv[optind + 1], NULL, 0) : 60;
+    count = optind + 1 < argc ? strtoull(argv[optind + 1], NULL, 0) : 20;
 
     if (broken && sim_break_select(broken) != 0) {
         fprintf(stderr, "store_sim: built without that break: %s\n", broken);
         return 2;
+    }
+
+    if (broken && forced < 0) {
+        forced = sim_break_faults();
     }
 
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
@@ -340,7 +344,8 @@ main(int argc, char **argv)
 
     if (broken) {
         printf("store_sim: %s: %s after %llu seeds\n", broken,
-               bad ? "found" : "NOT FOUND", (unsigned long long) shared->worlds);
+               bad ? "found" : "NOT FOUND",
+               (unsigned long long) shared->worlds);
         return !bad;
     }
 

@@ -8,6 +8,7 @@
 #endif
 
 #include "ngx_s3_module/ngx_s3_fs.c"
+#include "ngx_s3_module/ngx_s3_fs_probe.c"
 #include "ngx_s3_module/ngx_s3_fs_time.c"
 #include "ngx_s3_module/ngx_s3_threads.c"
 #include "ngx_s3_module/ngx_s3_aio.c"

@@ -7,6 +7,7 @@
 #endif
 
 #include "ngx_s3_module/ngx_s3_fs.c"
+#include "ngx_s3_module/ngx_s3_fs_probe.c"
 #include "ngx_s3_module/ngx_s3_fs_time.c"
 
 #include "s3_test.h"

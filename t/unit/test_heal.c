@@ -339,12 +339,24 @@ stats(void)
 }
 
 
+/* What is shown of a drive: keys that it lacks. */
+
+static int64_t
+pending(unsigned d)
+{
+    s3_zone_t *z = zone;
+    s3_drive_stats_t *st = &z->drives[d].stats;
+
+    return (int64_t) (st->noted - st->worked);
+}
+
+
 /* Written while a drive was away: as good as any other when it is back. */
 
 static void
 test_recode(uint64_t seed, unsigned n, unsigned m)
 {
-    unsigned d;
+    unsigned d, i;
     s3_object_t *object;
     s3_version_t was, origin;
 
@@ -355,13 +367,24 @@ test_recode(uint64_t seed, unsigned n, unsigned m)
         stop();
         start(1u << d);
         put_all(d);
+        CHECK(pending(d) > (int64_t) SIZES);
         REQUIRE(bed_head(&b, 0, s3_string("multi"), &object) == S3_OK);
         was = object->entry.version;
         s3_object_release(object);
 
         stop();
         start(0);
+
+        /* nobody has counted; counted, what is to be done; done */
+
+        CHECK(pending(d) > 0);
+        heal(SECOND / 2);
+        CHECK(pending(d) >= (int64_t) SIZES);
         heal(60 * SECOND);
+
+        for (i = 0; i < n; i++) {
+            CHECK_INT(pending(i), 0);
+        }
 
         /* a repair may find that recoding has just replaced the blobs */
         CHECK(stats().failed <= 2);

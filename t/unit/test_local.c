@@ -643,6 +643,69 @@ test_return(void)
 }
 
 
+/* So was what was in a segment whose file is gone, or without headers. */
+
+static void
+lose_segment(int how)
+{
+    uint64_t size;
+    s3_entry_t e;
+    s3_version_t floor;
+    s3_node_conf_t conf;
+    s3_file_t *f;
+    s3_fs_t *fs;
+    char path[S3_SEGMENT_PATH];
+    static uint8_t zero[S3_SECTOR];
+
+    world(1);
+    conf_init(&conf, 1);
+    up(&conf);
+    CHECK_INT(vote("k0", 10, -1), S3_ANSWER_YES);
+    down();
+
+    /* this start saves a MANIFEST that lists it */
+    up(&conf);
+    REQUIRE(entries(BUCKET, "k0", 2, &e) == 1);
+    s3_segment_path(path, e.segment);
+    CHECK(((s3_zone_t *) zone)->drives[0].floor.time < ver(10).time);
+    down();
+
+    fs = conf.fs[0];
+
+    if (how == 0) {
+        REQUIRE(fs->unlink(fs, path) == S3_OK);
+
+    } else {
+        REQUIRE(fs->open(fs, path, S3_O_READ | S3_O_WRITE, &f) == S3_OK);
+        REQUIRE(fs->size(fs, f, &size) == S3_OK);
+        REQUIRE(fs->pwrite(fs, f, zero, S3_SECTOR, 0) == S3_OK);
+        REQUIRE(fs->pwrite(fs, f, zero, S3_SECTOR, size - S3_SECTOR) == S3_OK);
+        REQUIRE(fs->sync(fs, f) == S3_OK);
+        fs->close(fs, f);
+    }
+
+    up(&conf);
+    floor = ((s3_zone_t *) zone)->drives[0].floor;
+    CHECK(floor.time >= ver(10).time);
+    CHECK_INT(marking(d->ops->fence, "k1", 10), S3_ANSWER_GONE);
+    CHECK_INT(vote("k3", 100000000, -1), S3_ANSWER_YES);
+    down();
+
+    up(&conf);
+    CHECK(s3_version_cmp(&((s3_zone_t *) zone)->drives[0].floor, &floor) >= 0);
+    down();
+    world_end();
+}
+
+
+static void
+test_lost_segment(void)
+{
+    lose_segment(0);
+    lose_segment(1);
+}
+
+
 /* What was in a damaged record was promised, maybe. */
 
 static void
@@ -735,6 +798,7 @@ main(void)
     test_format();
     test_return();
     test_damaged();
+    test_lost_segment();
 
     return S3_TEST_END();
 }

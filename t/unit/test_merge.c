@@ -373,6 +373,20 @@ test_random(int wait, int bottom, int filter)
             CHECK(s3_str_eq(m.key, s3_str(want[i].key, strlen(want[i].key))));
             CHECK(memcmp(&m.entries[s], &want[i].e, sizeof(s3_entry_t)) == 0);
         }
+
+        if (i < n && rnd(4) == 0) { /* on to a key behind this one */
+            i += rnd(n - i);
+
+            while (want[i].bucket == want[i - 1].bucket
+                   && strcmp(want[i].key, want[i - 1].key) == 0)
+            {
+                i--;
+            }
+
+            REQUIRE(s3_merge_seek(&m, want[i].bucket,
+                                  s3_str(want[i].key, strlen(want[i].key)))
+                    == S3_OK);
+        }
     }
 
     CHECK_INT(rc, S3_DONE);

@@ -1,5 +1,6 @@
 #include "t/unit/s3_test.h"
 #include "t/sim/s3_testbed.h"
+#include "storage/s3_units.h"
 
 
 /* Round trips at the boundaries of the layouts, with every set of up to m
@@ -473,9 +474,112 @@ test_abandoned(void)
 }
 
 
+/* Bytes put where the writer wants them, mixed with bytes that it copies. */
+
+static void
+test_space(int64_t said, size_t size)
+{
+    bed_t b;
+    int flag, tries;
+    size_t done, n;
+    ssize_t rc;
+    uint8_t *data, *place;
+    s3_put_t put;
+    s3_writer_t *w;
+
+    bed_open(&b, 41, 4, 2, 1, 1);
+    data = bed_data(size, 5);
+
+    w = s3_writer_open(b.store[0], BED_BUCKET, s3_string("a"), 0, said, 0);
+    w->writable = bed_flag_writer;
+    w->finished = bed_flag_writer;
+    w->ctx = &flag;
+
+    for (done = 0, tries = 0; done < size && w->rc == S3_OK; tries++) {
+        flag = 0;
+        rc = s3_writer_space(w, &place);
+
+        if (rc == 0) {
+            CHECK(flag || s3_sim_until(b.sim, &flag));
+            continue;
+        }
+
+        if (rc < 0 || tries % 3 == 2) {
+            n = s3_min((size_t) 5000, size - done);
+            rc = s3_writer_write(w, data + done, n);
+
+        } else {
+            n = s3_min((size_t) rc, size - done);
+            n = tries % 3 ? n : s3_min(n, (size_t) 70001);
+            memcpy(place, data + done, n);
+            rc = s3_writer_write(w, place, n);
+            CHECK_INT(rc, (ssize_t) n);
+        }
+
+        done += rc > 0 ? (size_t) rc : 0;
+    }
+
+    flag = 0;
+    s3_writer_finish(w);
+    CHECK(flag || s3_sim_until(b.sim, &flag));
+
+    if (said > (int64_t) size) {
+        CHECK_INT(w->rc, S3_EINVAL);
+
+    } else {
+        CHECK_INT(w->rc, S3_OK);
+        bed_init_put(&b, 0, &put, s3_string("a"), S3_KIND_OBJECT);
+        put.writer = w;
+        CHECK_INT(bed_commit(&b, &put), S3_OK);
+        CHECK_INT(bed_get(&b, 0, s3_string("a"), data, size), S3_OK);
+    }
+
+    s3_writer_close(w);
+    s3_sim_run(b.sim);
+    free(data);
+    bed_close(&b);
+}
+
+
+/* Units are apart, aligned, used again; slabs do not pile up. */
+
+static void
+test_units(void)
+{
+    unsigned i, j;
+    s3_units_t units;
+    uint8_t *u[100];
+
+    memset(&units, 0, sizeof(units));
+
+    for (j = 0; j < 3; j++) {
+        for (i = 0; i < 100; i++) {
+            u[i] = s3_units_get(&units);
+            CHECK(u[i] && (uintptr_t) u[i] % S3_SECTOR == 0);
+            memset(u[i], (int) i, S3_UNITS_SIZE);
+        }
+
+        CHECK_INT(units.n, 7);
+        CHECK_INT(units.empty, 0);
+
+        for (i = 0; i < 100; i++) {
+            CHECK(u[i][0] == i && u[i][S3_UNITS_SIZE - 1] == i);
+            s3_units_put(&units, u[i]);
+        }
+
+        CHECK_INT(units.n, 4);
+        CHECK_INT(units.empty, 4);
+    }
+
+    s3_units_free(&units);
+    CHECK_INT(units.n, 0);
+}
+
+
 int
 main(void)
 {
+    test_units();
     test_round_trip(1, 0, 0, 0, 0, 0);
     test_round_trip(1, 0, 0, 0, 2, S3_WRITER_BLOB);
     test_round_trip(2, 1, 1, 0, 0, 0);
@@ -496,6 +600,10 @@ main(void)
     test_repair();
     test_drop_drive();
     test_abandoned();
+    test_space(2000000, 2000000);
+    test_space(4 * S3_BLOB_PAYLOAD, 4 * S3_BLOB_PAYLOAD);
+    test_space(-1, 700000);
+    test_space(2000001, 2000000);
 
     return S3_TEST_END();
 }

@@ -317,6 +317,8 @@ test_iterate(s3_table_t *t, s3_loop_t *loop, s3_fs_t *fs, int may_wait)
         i = (unsigned) (r % n_rows);
         (void) snprintf(key, sizeof(key), "%s%s", rows[i].key,
                         k % 2 ? "\x01" : "");
+        s3_table_iter_expect(&it, (uint32_t) (r >> 20) % 50,
+                             (size_t) (r >> 30) % 8);
         rc = settle(&it,
                     it.source.ops->seek(&it.source, rows[i].bucket,
                                         s3_str(key, strlen(key))),

@@ -1,0 +1,24 @@
+/*
+ * JSON as text, in memory that runs out.
+ *
+ * json_dumps() of jansson (2.14 at least) passes over a failed allocation
+ * where it writes the key of an object, and answers text without that key.
+ * Into a buffer that is there it writes without fail; the only allocations
+ * left are of those whose failure it reports.
+ */
+
+#ifndef S3_JSON_H_
+#define S3_JSON_H_
+
+#include "storage/s3_core.h"
+
+#include <jansson.h>
+
+
+/* The text of `root`, to be freed with free(), with a NUL behind it and room
+ * for `spare` bytes more; *len without them.  NULL: no memory, or root is
+ * NULL. */
+char *s3_json_text(const json_t *root, size_t flags, size_t spare, size_t *len);
+
+
+#endif /* S3_JSON_H_ */
