@@ -37,8 +37,8 @@ LIBS := -lisal -laio -lxxhash -ljansson -lexpat -lcrypto -lm -lpthread
 
 PURE_SRC := $(sort $(wildcard storage/*.c ngx_s3_module/protocol/*.c))
 PURE_ALL := $(sort $(wildcard storage/*.[ch] ngx_s3_module/protocol/*.[ch]))
-CTL_SRC := $(sort $(wildcard s3ctl/*.c))
-CTL_ALL := $(sort $(wildcard s3ctl/*.[ch]))
+CTL_SRC := $(sort $(wildcard ngx_s3_module/s3ctl/*.c))
+CTL_ALL := $(sort $(wildcard ngx_s3_module/s3ctl/*.[ch]))
 TEST_C := $(wildcard t/unit/*.[ch] t/sim/*.[ch] t/tsan/*.[ch] t/fuzz/*.[ch])
 ALL_SRC := $(sort $(wildcard ngx_s3_module/*.[ch]) $(PURE_ALL))
 INC := -I. -Istorage -Ingx_s3_module/protocol -Ingx_s3_module \
@@ -141,7 +141,7 @@ $(UNIT_BIN) $(SIM_BIN): $(UNIT)/%: $(UNIT)/%.o $(UNIT_LIB)
 	@$(CC) $(SAN) -o $@ $(filter %.o,$^) $(UNIT_LIB) $(LIBS)
 
 $(UNIT)/t/unit/test_s3ctl: $(addprefix $(UNIT)/,$(filter-out \
-	s3ctl/main.o,$(CTL_OWN)))
+	ngx_s3_module/s3ctl/main.o,$(CTL_OWN)))
 
 $(BUILD)/s3ctl-asan: $(addprefix $(UNIT)/,$(CTL_OBJ))
 	@$(CC) $(SAN) -o $@ $^ $(LIBS)
@@ -155,6 +155,15 @@ $(BUILD)/faultfs: t/faults/faultfs.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 \
 		-o $@ $< $$(pkg-config --cflags --libs fuse3)
+
+# A library whose allocations fail when told to, for t/limits.
+
+.PHONY: nomem
+nomem: $(BUILD)/nomem.so
+
+$(BUILD)/nomem.so: t/limits/nomem.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 run_each = failed=0; for t in $(1); do printf '%-44s ' "$$t"; \
 	if timeout $(SIM_SECONDS) $$t > $$t.out 2>&1; then tail -1 $$t.out; \
@@ -317,7 +326,7 @@ lint: lint-rules lint-format lint-clang
 # grows past what one can read; a note to oneself is no documentation
 lint-rules:
 	@! grep -nE '#include +[<"](ngx_|nginx)' $(PURE_ALL) $(filter-out \
-		s3ctl/rewrite.c,$(CTL_ALL)) /dev/null
+		ngx_s3_module/s3ctl/rewrite.c,$(CTL_ALL)) /dev/null
 	@! grep -nwE 'TODO|FIXME|XXX' $(ALL_SRC) $(CTL_ALL) $(TEST_C) /dev/null
 	@wc -l $(ALL_SRC) $(CTL_ALL) /dev/null | awk '$$2 != "total" && $$1 > 800 \
 		{ print $$2 ": " $$1 " lines, more than 800"; bad = 1 } \

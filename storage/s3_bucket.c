@@ -199,13 +199,14 @@ s3_bucket_decode(const s3_object_t *object)
 
     meta = object->record.meta;
 
-    root = json_loadb((const char *) meta.data, meta.len, 0, NULL);
-    if (root == NULL) {
+    if (s3_json_begin(meta.len) != S3_OK) {
         return NULL;
     }
 
-    bucket = s3_bucket_from_json(object->record.key, root);
+    root = json_loadb((const char *) meta.data, meta.len, 0, NULL);
+    bucket = root ? s3_bucket_from_json(object->record.key, root) : NULL;
     json_decref(root);
+    s3_json_end();
 
     if (bucket != NULL) {
         bucket->version = object->entry.version;

@@ -176,10 +176,11 @@ s3_put_committed(s3_put_op_t *op)
     e = &op->payload->record.entry;
     lack = s3_break(NO_NOTES) ? 0 : op->store->all & ~op->tally.yes;
 
-    /* a voter whose shard was lost on the way has a record and no data */
+    /* a voter whose shard was lost on the way has a record and no data; so has
+     * one that came back after the first byte was written */
 
     if (op->layout == S3_LAYOUT_BLOBS && op->put->writer) {
-        lack |= op->ref.mask & ~op->result.alive;
+        lack |= op->store->all & ~(op->ref.mask & op->result.alive);
 
     } else if (op->layout == S3_LAYOUT_BLOBS) {
         lack |= s3_put_bare(op);
@@ -778,8 +779,7 @@ s3_store_put(s3_put_t *put)
     if (rc == S3_AGAIN) {
         rc = s3_gather_start(op->store, put->bucket, put->key,
                              &put->object->entry, put->object->entry.voters,
-                             NULL, S3_GATHER_DATA, s3_put_gathered,
-                             op);
+                             NULL, S3_GATHER_DATA, s3_put_gathered, op);
         if (rc == S3_OK) {
             return;
         }

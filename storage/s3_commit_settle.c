@@ -266,8 +266,8 @@ s3_settle_complete(s3_settle_t *st)
     }
 
     if (s3_gather_start(st->store, st->bucket, st->key, &st->entry,
-                        st->tally.yes, NULL, S3_GATHER_DATA,
-                        s3_settle_gathered, st)
+                        st->tally.yes, NULL, S3_GATHER_DATA, s3_settle_gathered,
+                        st)
         != S3_OK)
     {
         s3_settle_judge(st);

@@ -3,7 +3,7 @@
  */
 
 #include "storage/s3_format.h"
-#include <jansson.h>
+#include "storage/s3_json.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,14 +144,16 @@ s3_format_parse(const char *text, size_t len, s3_format_t *f)
 
     memset(f, 0, sizeof(*f));
 
-    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-    if (root == NULL) {
-        return S3_ECORRUPT;
+    rc = s3_json_begin(len);
+    if (rc != S3_OK) {
+        return rc;
     }
 
+    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
     rc = json_is_object(root) ? s3_format_fields(root, f) : S3_ECORRUPT;
 
     json_decref(root);
+    s3_json_end();
 
     return rc;
 }

@@ -21,4 +21,15 @@
 char *s3_json_text(const json_t *root, size_t flags, size_t spare, size_t *len);
 
 
+/*
+ * Around json_loadb(), the use of what it gives and json_decref(): between the
+ * two, jansson takes its memory from one block that s3_json_begin() has got,
+ * enough for a text of len bytes.  Its lexer passes over failed allocations as
+ * well: it drops bytes, or ends the process by an assertion.  One at a time in
+ * a thread.  S3_OK or S3_ENOMEM; s3_json_end() only after S3_OK.
+ */
+int s3_json_begin(size_t len);
+void s3_json_end(void);
+
+
 #endif /* S3_JSON_H_ */

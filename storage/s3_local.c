@@ -45,8 +45,8 @@ s3_local_fail(s3_local_t *l, s3_drive_state_t state, const char *why, int rc)
 
     do {
         if (was == (uint32_t) state || was == S3_DRIVE_MISSING
-            || was == S3_DRIVE_HUNG
-            || was == S3_DRIVE_FAILING || was == S3_DRIVE_READONLY)
+            || was == S3_DRIVE_HUNG || was == S3_DRIVE_FAILING
+            || was == S3_DRIVE_READONLY)
         {
             return;
         }

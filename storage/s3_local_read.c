@@ -391,9 +391,9 @@ s3_fetch_picked(s3_pick_t *pick, int rc)
     /* a drive that gives nothing back would fill the log */
     if (rc != S3_EIO) {
         l->loop->log(l->loop, S3_LOG_ERR,
-                     "drive %u: record at %u of segment %08x: %s",
-                     l->index + 1, (unsigned) f->at.offset,
-                     (unsigned) f->at.segment, s3_strerror(rc));
+                     "drive %u: record at %u of segment %08x: %s", l->index + 1,
+                     (unsigned) f->at.offset, (unsigned) f->at.segment,
+                     s3_strerror(rc));
     }
 
     s3_fetch_end(f, rc == S3_ENOENT ? S3_ECORRUPT : rc);

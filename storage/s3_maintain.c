@@ -302,8 +302,8 @@ s3_maintain_end(s3_maintain_t *m, int rc)
     m->failures++;
     m->failed = l->loop->mono_ms(l->loop) + pause;
     s3_zone_count(&l->zd->errors);
-    l->loop->log(l->loop, S3_LOG_WARN, "drive %u: maintenance: %s", l->index + 1,
-                 s3_strerror(rc));
+    l->loop->log(l->loop, S3_LOG_WARN, "drive %u: maintenance: %s",
+                 l->index + 1, s3_strerror(rc));
 }
 
 

@@ -145,10 +145,9 @@ s3_space_done(s3_task_t *task)
                 || s3_zone_state(d) == S3_DRIVE_REFILLING))
         {
             __atomic_store_n(&d->state, S3_DRIVE_FULL, __ATOMIC_RELEASE);
-            s3_zone_fault(d,
-                          m->bytes_free < reserve ? S3_ZFAULT_FULL
-                                                  : S3_ZFAULT_PLACES,
-                          0);
+            s3_zone_fault(
+                d, m->bytes_free < reserve ? S3_ZFAULT_FULL : S3_ZFAULT_PLACES,
+                0);
             l->loop->log(l->loop, S3_LOG_WARN,
                          "drive %u: full, deletions are still taken",
                          l->index + 1);

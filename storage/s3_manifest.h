@@ -19,7 +19,8 @@
  * A copy of the *previous* generation is not kept as a fallback: segments and
  * tables that only it names may have been freed or used again, and a drive
  * that goes back in time forgets votes that it has cast.  Where both are
- * corrupt the drive must not answer; it is refilled under a new drive id.
+ * corrupt the drive does not answer until they are made anew from all of its
+ * log, with a floor that is raised to the present (s3_recover.h).
  */
 
 #ifndef S3_MANIFEST_H

@@ -419,13 +419,15 @@ s3_manifest_parse(const char *text, size_t len, s3_manifest_t *m)
         return S3_ECORRUPT;
     }
 
-    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-    if (root == NULL) {
-        return S3_ECORRUPT;
+    rc = s3_json_begin(len);
+    if (rc != S3_OK) {
+        return rc;
     }
 
-    rc = s3_manifest_get(root, m);
+    root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    rc = root ? s3_manifest_get(root, m) : S3_ECORRUPT;
     json_decref(root);
+    s3_json_end();
 
     if (rc != S3_OK) {
         s3_manifest_free(m);

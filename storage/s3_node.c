@@ -115,7 +115,10 @@ s3_node_drive_up(const s3_node_conf_t *conf, s3_zone_t *z, unsigned i,
     }
 
     if (rc != S3_OK) {
-        snprintf(line, sizeof(line), "drive %u: not used: %s", i + 1,
+        snprintf(line, sizeof(line), "drive %u: not used%s: %s", i + 1,
+                 rc == S3_ECORRUPT && !rebuild
+                     ? " until its index is made anew from the log"
+                     : "",
                  s3_strerror(rc));
         s3_node_say(conf, S3_LOG_ERR, line);
         s3_zone_fault(d, S3_ZFAULT_RECOVER, 0);
@@ -492,8 +495,7 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
 
         if (rc != S3_OK && rc != S3_ENOMEM) {
             /* this process cannot use it; the others go on */
-            loop->log(loop, S3_LOG_ERR, "drive %u: %s", i + 1,
-                      s3_strerror(rc));
+            loop->log(loop, S3_LOG_ERR, "drive %u: %s", i + 1, s3_strerror(rc));
             lc.fs = NULL;
             rc = s3_local_create(&lc, &node->locals[i]);
 

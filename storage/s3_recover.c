@@ -103,8 +103,7 @@ s3_replay_record(void *ctx, const s3_record_t *r)
         return s3_replay_later(rp, r);
 
     case S3_KIND_FLOOR:
-        if (!rp->beside
-            && s3_version_cmp(&r->entry.version, &rp->d->floor) > 0)
+        if (!rp->beside && s3_version_cmp(&r->entry.version, &rp->d->floor) > 0)
         {
             rp->d->floor = r->entry.version;
         }

@@ -109,8 +109,7 @@ s3_replay_salvage(s3_replay_t *rp, s3_table_t *table)
                              (uint64_t) i * S3_TABLE_BLOCK);
 
         if (n == S3_TABLE_BLOCK
-            && s3_table_verify(table, buf, i, &view) == S3_OK)
-        {
+            && s3_table_verify(table, buf, i, &view) == S3_OK) {
             rc = s3_salvage_block(rp, &view);
         }
     }

@@ -203,8 +203,8 @@ s3_repair_newest(s3_newest_t *nw)
     /* the others' copy, not what the target may have of it */
 
     if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry,
-                        nw->held & ~s3_bit(rep->target), nw,
-                        S3_GATHER_DATA, s3_repair_gathered, rep)
+                        nw->held & ~s3_bit(rep->target), nw, S3_GATHER_DATA,
+                        s3_repair_gathered, rep)
         != S3_OK)
     {
         s3_repair_end(rep, S3_ENOMEM);

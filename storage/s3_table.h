@@ -101,7 +101,7 @@ typedef struct s3_table_s s3_table_t;
 
 struct s3_table_s {
     s3_table_stats_t stats;
-    unsigned refs; /* 1 after open */
+    unsigned refs;       /* 1 after open */
     unsigned broken : 1; /* by s3_table_broken() */
 
     uint64_t min_bucket;
@@ -191,8 +191,8 @@ typedef struct {
 
     uint32_t first; /* blocks [first, first + loaded) are in block.buf */
     uint32_t loaded;
-    uint32_t ahead;   /* size of the last read, or of the next, in blocks */
-    uint32_t expect;  /* s3_table_iter_expect() */
+    uint32_t ahead;  /* size of the last read, or of the next, in blocks */
+    uint32_t expect; /* s3_table_iter_expect() */
     uint32_t within;
     uint32_t current; /* number of the block in view, while valid */
     uint32_t item;    /* in it */

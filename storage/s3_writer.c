@@ -65,11 +65,7 @@ s3_writer_drop(s3_writer_impl_t *w, unsigned drive, int rc)
 static void
 s3_writer_cleaned(s3_req_t *req)
 {
-    s3_blob_req_t *blob = s3_container(req, s3_blob_req_t, req);
-    s3_writer_impl_t *w = req->ctx;
-
-    free(blob);
-    s3_writer_unref(w);
+    s3_writer_unref(req->ctx);
 }
 
 
@@ -95,12 +91,8 @@ s3_writer_clean(s3_writer_impl_t *w)
             continue;
         }
 
-        req = calloc(1, sizeof(s3_blob_req_t));
-        if (req == NULL) {
-            continue;
-        }
-
-        *req = w->reqs[d];
+        /* nothing else uses it any more, and no memory is asked for */
+        req = &w->reqs[d];
         req->req.done = s3_writer_cleaned;
         w->refs++;
         drive = w->store->conf.drives[d];

@@ -11,7 +11,7 @@ import urllib.request
 
 from conftest import make_client
 
-KEYS = 400
+KEYS = 300
 VICTIM = 0  # of 4 drives, 2 of which may be lost
 
 
@@ -91,7 +91,7 @@ def test_tables_damaged(own_server):
     where = paths(server)
     rand = random.Random(7)
 
-    for round in range(3):
+    for round in range(2):
         names = [p.name for p in tables(where[VICTIM])]
         assert names
         found = drives(server)[VICTIM]["corrupt_found"]

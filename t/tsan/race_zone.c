@@ -474,16 +474,16 @@ robust_thread(void *arg)
     for (h = 0; h < 200; h++) {
         if (!broken) {
             s3_zone_lock(d);
+
+            /* the kernel gives the lock of the dead on: news to TSan */
+            (void) __atomic_load_n(&n_gone, __ATOMIC_ACQUIRE);
         }
 
-        /* the kernel gives the lock of the dead on, which is news to TSan */
-        (void) __atomic_load_n(&n_gone, __ATOMIC_ACQUIRE);
-
         s3_zone_ring_add(d, h, &v);
-        REQUIRE(s3_zone_ring_has(d, h, &v));
+        REQUIRE(broken || s3_zone_ring_has(d, h, &v));
         guarded++;
 
-        if (h == 150) {
+        if (h == 150 && !broken) {
             __atomic_add_fetch(&n_gone, 1, __ATOMIC_ACQ_REL);
             return NULL; /* with the lock */
         }
