@@ -42,6 +42,7 @@ static const char usage[] =
     "  --keys N            expected <Key> elements\n"
     "  --prefixes N        expected <CommonPrefixes> elements\n"
     "  --verify SIZE       bodies are what a PUT of SIZE sent\n"
+    "  --poll              asks for answers without ever sleeping\n"
     "Requests are signed if AWS_ACCESS_KEY_ID is set (AWS_SECRET_ACCESS_KEY,\n"
     "AWS_REGION).\n";
 
@@ -215,7 +216,8 @@ parse_options(load_options_t *o, int argc, char **argv)
         {"cycle", 0, NULL, 'y'},    {"status", 1, NULL, 'e'},
         {"length", 1, NULL, 'l'},   {"keys", 1, NULL, 'K'},
         {"prefixes", 1, NULL, 'P'}, {"verify", 1, NULL, 'v'},
-        {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"poll", 0, NULL, 'o'},     {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const double huge = 1e15, gib = 1 << 30;
     int opt;
@@ -284,6 +286,10 @@ parse_options(load_options_t *o, int argc, char **argv)
         case 'v':
             o->verify = 1;
             o->body_size = (size_t) number(optarg, 0, gib);
+            break;
+
+        case 'o':
+            o->poll = 1;
             break;
 
         case 'h':
@@ -370,6 +376,7 @@ static void
 merge(load_result_t *to, const load_result_t *from)
 {
     load_histogram_merge(&to->latency, &from->latency);
+    to->idle += from->idle;
     to->ops += from->ops;
     to->reconnects += from->reconnects;
     to->received += from->received;
@@ -442,8 +449,9 @@ main(int argc, char **argv)
         merge(&w[0].result, &w[i].result);
     }
 
+    cpu = cpu_seconds() - cpu - (double) w[0].result.idle / 1e9;
     load_report(&w[0].result, (double) (load_now() - start) / 1e9,
-                cpu_seconds() - cpu, o.threads);
+                cpu > 0 ? cpu : 0, o.threads);
 
     for (i = 0; i < o.threads; i++) {
         load_conns_close(w[i].conns);

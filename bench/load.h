@@ -53,6 +53,7 @@ typedef struct {
     int64_t keys;      /* expected "<Key>" in the answer; -1: any */
     int64_t prefixes;  /* likewise "<CommonPrefixes>" */
     int verify;        /* compare bodies of GET with the one of PUT */
+    int poll;          /* never sleep: whoever answers has nobody to wake */
 } load_options_t;
 
 
@@ -105,6 +106,7 @@ typedef struct {
     uint64_t reconnects;
     uint64_t received; /* bytes */
     uint64_t sent;
+    uint64_t idle;   /* nanoseconds of polling in vain */
     char error[512]; /* the first one */
 } load_result_t;
 

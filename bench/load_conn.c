@@ -42,6 +42,7 @@ struct load_conns_s {
     int epoll;
     unsigned n;
     unsigned busy;
+    int poll;
     conn_t *conns;
 };
 
@@ -387,6 +388,7 @@ load_conns_open(const load_options_t *o, load_requests_t *r,
     cs->requests = r;
     cs->body = body;
     cs->n = n;
+    cs->poll = o->poll;
     cs->conns = load_alloc(n * sizeof(cs->conns[0]));
     memset(cs->conns, 0, n * sizeof(cs->conns[0]));
     cs->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -407,6 +409,40 @@ load_conns_open(const load_options_t *o, load_requests_t *r,
 }
 
 
+/* 0: nothing came for STALL_MS. */
+
+static int
+wait_events(load_conns_t *cs, struct epoll_event *events, int max)
+{
+    uint64_t began = 0, t;
+    int n;
+
+    if (!cs->poll) {
+        return epoll_wait(cs->epoll, events, max, STALL_MS);
+    }
+
+    for (;;) {
+        n = epoll_wait(cs->epoll, events, max, 0);
+
+        if (n != 0 && began == 0) {
+            return n;
+        }
+
+        t = load_now();
+        began = began ? began : t;
+
+        if (n != 0) {
+            cs->result->idle += t - began;
+            return n;
+        }
+
+        if (t - began > STALL_MS * 1000000ull) {
+            return 0;
+        }
+    }
+}
+
+
 void
 load_conns_run(load_conns_t *cs, uint64_t end, load_result_t *result)
 {
@@ -423,7 +459,7 @@ load_conns_run(load_conns_t *cs, uint64_t end, load_result_t *result)
     }
 
     while (cs->busy > 0) {
-        n = epoll_wait(cs->epoll, events, 256, STALL_MS);
+        n = wait_events(cs, events, 256);
 
         if (n == 0) {
             load_die("no answer for %d seconds; %u requests are open",

@@ -302,8 +302,10 @@ s3_index_opened(s3_task_t *task)
         s3_zone_count(&d->errors);
 
         if (ix->retry == 0) {
-            ix->loop->log(ix->loop, S3_LOG_ERR, "drive %u: opening a table: %s",
-                          ix->drive + 1, s3_strerror(rc));
+            /* of a drive that fails one line will tell, not each worker's */
+            ix->loop->log(ix->loop, rc == S3_EIO ? S3_LOG_INFO : S3_LOG_ERR,
+                          "drive %u: opening a table: %s", ix->drive + 1,
+                          s3_strerror(rc));
         }
 
         ix->retry = ix->loop->mono_ms(ix->loop) + S3_INDEX_RETRY_MS;

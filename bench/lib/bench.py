@@ -77,10 +77,12 @@ class Bench:
         before = self.store, self.client.cpus, self.filled
         self.store, self.filled = store, {}
         self.client.cpus = clients or self.client.cpus
+        self.client.alone = self.server_cpu not in self.client.cpus
         try:
             yield
         finally:
             self.store, self.client.cpus, self.filled = before
+            self.client.alone = self.server_cpu not in self.client.cpus
 
     @contextlib.contextmanager
     def fresh_store(self, **options):

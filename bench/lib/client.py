@@ -16,6 +16,7 @@ class Client:
     def __init__(self, program, cpus):
         self.program = program
         self.cpus = cpus
+        self.alone = True           # nobody else needs its processors
 
     def window(self, server, method, path, port=None, watch=None, **options):
         """One measured window; what the generator says of it, and usage.
@@ -23,7 +24,7 @@ class Client:
         Options are those of bench/load.  `watch`, if given, is entered when
         all is prepared and left when all is answered.
         """
-        command = [self.program]
+        command = [self.program] + ['--poll'] * self.alone
         for name, value in options.items():
             if value is True:
                 command.append(f'--{name}')
