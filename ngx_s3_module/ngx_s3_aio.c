@@ -53,6 +53,7 @@ typedef struct {
 
     ngx_s3_aio_op_t    *oldest;    /* everything not done */
     ngx_s3_aio_op_t    *newest;
+    uint64_t            moved;     /* when something was done last */
 
     unsigned            load;
     unsigned            active;    /* in the batch or with the kernel */
@@ -226,11 +227,21 @@ ngx_s3_aio_pending(ngx_s3_aio_t *a)
 uint64_t
 ngx_s3_aio_age(ngx_s3_aio_t *a, unsigned drive)
 {
+    uint64_t             age;
+    ngx_s3_aio_drive_t  *d;
+
     if (drive >= a->drives || a->d[drive].oldest == NULL) {
         return 0;
     }
 
-    return ngx_s3_aio_now() - a->d[drive].oldest->start;
+    d = &a->d[drive];
+    age = ngx_s3_aio_now() - d->oldest->start;
+
+    if (age > NGX_S3_AIO_STUCK || d->moved < d->oldest->start) {
+        return age;
+    }
+
+    return ngx_s3_aio_now() - d->moved;
 }
 
 
@@ -528,6 +539,7 @@ ngx_s3_aio_finish(ngx_s3_aio_t *a, s3_aio_t *aio)
         d->newest = op->older;
     }
 
+    d->moved = ngx_s3_aio_now();
     d->load--;
     a->pending--;
 

@@ -52,7 +52,12 @@ unsigned ngx_s3_aio_reap(ngx_s3_aio_t *a);
 unsigned ngx_s3_aio_load(ngx_s3_aio_t *a, unsigned drive);
 unsigned ngx_s3_aio_pending(ngx_s3_aio_t *a);
 
-/* Milliseconds that the oldest request of a drive has been under way. */
+/*
+ * Milliseconds that requests of a drive are under way and none was done: one
+ * with a long queue is slow, one that does nothing hangs.  Where the oldest
+ * request is older than NGX_S3_AIO_STUCK, its age, whatever else was done.
+ */
+#define NGX_S3_AIO_STUCK  15000
 uint64_t ngx_s3_aio_age(ngx_s3_aio_t *a, unsigned drive);
 
 #pragma GCC visibility pop
