@@ -56,8 +56,13 @@ def state_of(pid):
 
 
 def alive(pid):
-    state = state_of(pid)
-    return state is not None and state[0] not in ("Z", "X")
+    """A process whose first thread has ended has its files open as long as one
+    of the others is there."""
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("[0-9]*"):
+        state = state_of(f"{pid}/task/{task.name}")
+        if state is not None and state[0] not in ("Z", "X"):
+            return True
+    return False
 
 
 def children(pid):
