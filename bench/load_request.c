@@ -116,7 +116,7 @@ make_chunked(load_body_t *body, size_t chunk)
 void
 load_body_make(load_body_t *body, const load_options_t *o)
 {
-    s3_sha256_t h = {NULL};
+    s3_sha256_t h;
 
     memset(body, 0, sizeof(*body));
     body->size = o->body_size;
@@ -127,7 +127,6 @@ load_body_make(load_body_t *body, const load_options_t *o)
 
     if (o->payload == LOAD_SIGNED) {
         sha256_hex(&h, body->data, body->size, body->sha256);
-        s3_sha256_free(&h);
 
     } else if (o->payload == LOAD_TRAILER) {
         make_chunked(body, o->chunk_size);
@@ -217,8 +216,7 @@ signer_init(signer_t *s, const load_options_t *o, const load_body_t *body)
     step[3] = "aws4_request";
 
     for (i = 0; i < 4; i++) {
-        must(s3_hmac_sha256(&s->hash,
-                            i ? s3_str(s->key, sizeof(s->key))
+        must(s3_hmac_sha256(i ? s3_str(s->key, sizeof(s->key))
                               : s3_str(secret, (size_t) n),
                             s3_str(step[i], i ? strlen(step[i]) : 8), s->key));
     }
@@ -266,7 +264,7 @@ sign(signer_t *s, char *dst, size_t room, const char *path, const char *query)
     sha256_hex(&s->hash, text, (size_t) n, hash);
     n = snprintf(text, sizeof(text), "AWS4-HMAC-SHA256\n%s\n%s\n%s", s->date,
                  s->scope, hash);
-    must(s3_hmac_sha256(&s->hash, s3_str(s->key, sizeof(s->key)),
+    must(s3_hmac_sha256(s3_str(s->key, sizeof(s->key)),
                         s3_str(text, (size_t) n), sum));
     s3_hex((uint8_t *) mac, sum, sizeof(sum));
     mac[64] = 0;
@@ -349,5 +347,4 @@ load_requests_make(load_requests_t *r, const load_options_t *o,
     }
 
     r->offsets[r->n] = r->size;
-    s3_sha256_free(&s.hash);
 }

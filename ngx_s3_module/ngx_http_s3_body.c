@@ -12,7 +12,8 @@
  * them: the client's window closes.
  *
  * What no thread hashes is read to where the writer wants it, if it lies in
- * one piece for long enough: then nothing is copied on the way.
+ * one piece for long enough (ngx_http_s3_body_direct.c): then nothing is copied
+ * on the way.
  *
  * Nothing that was handed to a sink counts before end() is called: then every
  * signature, digest and length has been found right.
@@ -24,16 +25,7 @@
 
 /* What is taken in one turn of the event loop before others have theirs. */
 
-#define NGX_HTTP_S3_BODY_TURN  (128 * 1024)
-
-
-/* Contiguous data that is worth to be read apart from what frames it. */
-
-#define NGX_HTTP_S3_BODY_LARGE   (64 * 1024)
-
-/* What is read at a time of that framing. */
-
-#define NGX_HTTP_S3_BODY_FRAME   64
+#define NGX_HTTP_S3_BODY_TURN  (256 * 1024)
 
 
 static ngx_int_t ngx_http_s3_body_lengths(ngx_http_s3_ctx_t *s);
@@ -45,7 +37,6 @@ static void ngx_http_s3_body_yield(ngx_event_t *ev);
 static void ngx_http_s3_body_process(ngx_http_s3_ctx_t *s);
 static ngx_uint_t ngx_http_s3_body_partial(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_body_pause(ngx_http_s3_ctx_t *s);
-static ngx_int_t ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_body_pieces(ngx_http_s3_ctx_t *s);
 static int ngx_http_s3_body_decode(ngx_http_s3_body_t *body);
 static int ngx_http_s3_body_decode_job(ngx_s3_hash_t *h);
@@ -376,7 +367,7 @@ ngx_http_s3_body_process(ngx_http_s3_ctx_t *s)
             return;
         }
 
-        rc = ngx_http_read_unbuffered_request_body(r);
+        rc = ngx_http_s3_body_receive(s);
 
         if (rc == NGX_ERROR || rc >= NGX_HTTP_SPECIAL_RESPONSE) {
             r->keepalive = 0;
@@ -407,75 +398,6 @@ ngx_http_s3_body_pause(ngx_http_s3_ctx_t *s)
     if (rev->timer_set) {
         ngx_del_timer(rev);
     }
-}
-
-
-/*
- * Where to read to: all that was read before is used up, so that nginx's
- * buffer may lie elsewhere.  NGX_AGAIN: the sink is full.
- */
-
-static ngx_int_t
-ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s)
-{
-    size_t                    size;
-    u_char                   *p;
-    ssize_t                   n;
-    uint64_t                  left;
-    ngx_buf_t                *b;
-    ngx_http_s3_body_t       *body;
-    ngx_http_request_body_t  *rb;
-
-    body = &s->body;
-    rb = s->r->request_body;
-
-    if (rb == NULL || rb->buf == NULL || rb->bufs != NULL) {
-        return NGX_OK;
-    }
-
-    b = rb->buf;
-
-    if (body->own == NULL) {
-        body->own = b->start;
-        body->own_end = b->end;
-    }
-
-    left = body->is_chunked ? s3_chunked_left(&body->chunked)
-                            : (uint64_t) rb->rest;
-
-    if (left >= NGX_HTTP_S3_BODY_LARGE) {
-        body->large = 1;
-    }
-
-    p = body->own;
-    size = body->own_end - p;
-
-    if (body->large) {
-        size = ngx_min(size, NGX_HTTP_S3_BODY_FRAME);
-
-        if (left) {
-            n = s3_writer_space(s->writer, &p);
-
-            if (n == 0) {
-                return NGX_AGAIN;
-            }
-
-            if (n < 0) {
-                /* the sink will say it */
-                p = body->own;
-
-            } else {
-                size = ngx_min((uint64_t) n, left);
-            }
-        }
-    }
-
-    b->start = p;
-    b->pos = p;
-    b->last = p;
-    b->end = p + size;
-
-    return NGX_OK;
 }
 
 

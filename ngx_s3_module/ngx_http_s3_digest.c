@@ -220,7 +220,9 @@ ngx_http_s3_digest_start(ngx_http_s3_ctx_t *s)
         body->stored_alg = S3_CHECKSUM_NONE;
     }
 
-    if ((s->auth.payload == S3_PAYLOAD_SIGNED
+    body->has_sha256 = s->auth.payload == S3_PAYLOAD_SIGNED;
+
+    if ((body->has_sha256
          && s3_sha256_init(&body->sha256) != S3_OK)
         || (body->stored_alg != S3_CHECKSUM_NONE
             && s3_checksum_init(&body->stored, body->stored_alg) != S3_OK))
@@ -251,7 +253,7 @@ ngx_http_s3_digest_init_copy(ngx_http_s3_ctx_t *s)
         return NGX_ERROR;
     }
 
-    body->slow = body->sha256.ctx != NULL || body->sum.ctx != NULL
+    body->slow = body->has_sha256 || body->sum.ctx != NULL
                  || body->stored.ctx != NULL;
 
     return NGX_OK;
@@ -265,7 +267,6 @@ ngx_http_s3_digest_free(ngx_http_s3_ctx_t *s)
 
     body = &s->body;
 
-    s3_sha256_free(&body->sha256);
     s3_checksum_free(&body->sum);
     s3_checksum_free(&body->stored);
 }
@@ -367,7 +368,7 @@ ngx_http_s3_digest_slow(ngx_http_s3_ctx_t *s, s3_str_t data)
 
     body = &s->body;
 
-    if ((body->sha256.ctx != NULL
+    if ((body->has_sha256
          && s3_sha256_update(&body->sha256, data) != S3_OK)
         || (body->sum.ctx != NULL
             && s3_checksum_update(&body->sum, data) != S3_OK)

@@ -182,6 +182,13 @@ ngx_http_s3_get_conditions(ngx_http_s3_ctx_t *s)
     cond.unmodified_since = ngx_http_s3_request_header(s,
                                                        "if-unmodified-since");
 
+    if (cond.match.data == NULL && cond.none_match.data == NULL
+        && cond.modified_since.data == NULL
+        && cond.unmodified_since.data == NULL)
+    {
+        return NGX_OK;
+    }
+
     err = s3_cond_read(&cond, ngx_http_s3_etag(e, buf), e->mtime / 1000,
                        ngx_time(), &s->fault);
 
@@ -338,6 +345,7 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
 
     if (ngx_http_s3_common_headers(s) != NGX_OK
         || ngx_http_s3_set_etag(s, e) != NGX_OK
+        || ngx_http_s3_set_last_modified(s, e) != NGX_OK
         || ngx_http_s3_set_header_cstr(s, "Accept-Ranges", "bytes") != NGX_OK
         || ngx_http_s3_meta_to_response(s, s->object, checksum) != NGX_OK)
     {
@@ -354,7 +362,6 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
 
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = range->end - range->first;
-    r->headers_out.last_modified_time = e->mtime / 1000;
 
     if (range->partial) {
         r->headers_out.status = NGX_HTTP_PARTIAL_CONTENT;
@@ -462,11 +469,6 @@ ngx_http_s3_get_send(ngx_http_s3_ctx_t *s)
 
     s->waiting = 0;
 
-    if (reader->rc == S3_DONE) {
-        ngx_http_s3_finish(s, ngx_http_send_special(r, NGX_HTTP_LAST));
-        return;
-    }
-
     if (reader->rc != S3_OK) {
         ngx_http_s3_get_failed(s);
         return;
@@ -508,6 +510,11 @@ ngx_http_s3_get_send(ngx_http_s3_ctx_t *s)
         b->tag = (ngx_buf_tag_t) &ngx_http_s3_module;
 
         s->bytes_sent += reader->slices[i].len;
+
+        if (s->bytes_sent == s->range.end - s->range.first) {
+            b->last_buf = 1;
+            b->last_in_chain = 1;
+        }
 
         *ll = cl;
         ll = &cl->next;
@@ -593,6 +600,11 @@ ngx_http_s3_get_flush(ngx_http_s3_ctx_t *s)
         }
 
         if (s->waiting) {
+            return;
+        }
+
+        if (s->bytes_sent == s->range.end - s->range.first) {
+            ngx_http_s3_finish(s, NGX_OK);
             return;
         }
 

@@ -102,6 +102,7 @@ ngx_http_s3_handler(ngx_http_request_t *r)
     }
 
     s->inside--;
+    ngx_http_s3_watch(s);
     ngx_http_s3_release(s);
 
     return NGX_DONE;
@@ -113,14 +114,12 @@ ngx_http_s3_handler(ngx_http_request_t *r)
 static void
 ngx_http_s3_make_ids(ngx_http_s3_ctx_t *s)
 {
-    u_char           *p;
+    u_char            bytes[16];
     uint64_t          id[2];
     s3_loop_t        *loop;
-    ngx_uint_t        i;
 
     static uint64_t   seed[2];
     static ngx_pid_t  pid;
-    static u_char     hex[] = "0123456789ABCDEF";
 
     loop = ngx_s3_store_loop();
 
@@ -132,17 +131,11 @@ ngx_http_s3_make_ids(ngx_http_s3_ctx_t *s)
     id[0] = ++seed[0] * 0x9e3779b97f4a7c15ULL;
     id[1] = id[0] ^ seed[1];
 
-    p = s->request_id;
+    s3_put64(bytes, id[1]);
+    s3_put64(bytes + 8, id[0]);
 
-    for (i = 0; i < NGX_HTTP_S3_ID_LEN; i++) {
-        *p++ = hex[(id[0] >> (60 - 4 * i)) & 0xf];
-    }
-
-    p = s->host_id;
-
-    for (i = 0; i < NGX_HTTP_S3_HOST_ID_LEN; i++) {
-        *p++ = hex[(id[(i >> 4) ^ 1] >> (60 - 4 * (i & 0xf))) & 0xf];
-    }
+    s3_hex_upper(s->request_id, bytes + 8, NGX_HTTP_S3_ID_LEN / 2);
+    s3_hex_upper(s->host_id, bytes, NGX_HTTP_S3_HOST_ID_LEN / 2);
 }
 
 
@@ -239,6 +232,7 @@ ngx_http_s3_gather_headers(ngx_http_s3_ctx_t *s)
         for (i = 0; i < part->nelts; i++) {
             out->name = s3_str(h[i].key.data, h[i].key.len);
             out->value = s3_str(h[i].value.data, h[i].value.len);
+            s->lengths |= (uint64_t) 1 << (h[i].key.len & 63);
             out++;
         }
     }

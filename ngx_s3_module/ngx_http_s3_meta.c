@@ -31,28 +31,28 @@ static ngx_http_s3_field_t  ngx_http_s3_fields[] = {
 
 /* Headers that ask for what this store does not do. */
 
-static const char  *ngx_http_s3_unsupported[] = {
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-server-side-encryption-customer-key",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-context",
-    "x-amz-server-side-encryption",
-    "x-amz-copy-source-server-side-encryption-customer-algorithm",
-    "x-amz-write-offset-bytes",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
-    "x-amz-mfa",
-    NULL
+static const s3_str_t  ngx_http_s3_unsupported[] = {
+    s3_string("x-amz-server-side-encryption-customer-algorithm"),
+    s3_string("x-amz-server-side-encryption-customer-key"),
+    s3_string("x-amz-server-side-encryption-aws-kms-key-id"),
+    s3_string("x-amz-server-side-encryption-context"),
+    s3_string("x-amz-server-side-encryption"),
+    s3_string("x-amz-copy-source-server-side-encryption-customer-algorithm"),
+    s3_string("x-amz-write-offset-bytes"),
+    s3_string("x-amz-object-lock-mode"),
+    s3_string("x-amz-object-lock-retain-until-date"),
+    s3_string("x-amz-object-lock-legal-hold"),
+    s3_string("x-amz-mfa"),
+    { 0, NULL }
 };
 
-static const char  *ngx_http_s3_grants[] = {
-    "x-amz-grant-full-control",
-    "x-amz-grant-read",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write",
-    "x-amz-grant-write-acp",
-    NULL
+static const s3_str_t  ngx_http_s3_grants[] = {
+    s3_string("x-amz-grant-full-control"),
+    s3_string("x-amz-grant-read"),
+    s3_string("x-amz-grant-read-acp"),
+    s3_string("x-amz-grant-write"),
+    s3_string("x-amz-grant-write-acp"),
+    { 0, NULL }
 };
 
 
@@ -71,14 +71,12 @@ ngx_http_s3_check_unsupported(ngx_http_s3_ctx_t *s)
     s3_str_t     value;
     ngx_uint_t   i;
 
-    for (i = 0; ngx_http_s3_unsupported[i] != NULL; i++) {
-        value = ngx_http_s3_request_header(s, ngx_http_s3_unsupported[i]);
+    for (i = 0; ngx_http_s3_unsupported[i].len; i++) {
+        value = ngx_http_s3_request_header_str(s, ngx_http_s3_unsupported[i]);
 
         if (value.data != NULL) {
             s3_fault(&s->fault, S3_ERR_NOT_IMPLEMENTED, NULL);
-            s3_fault_add(&s->fault, "Header",
-                         s3_str(ngx_http_s3_unsupported[i],
-                                ngx_strlen(ngx_http_s3_unsupported[i])));
+            s3_fault_add(&s->fault, "Header", ngx_http_s3_unsupported[i]);
             return NGX_ERROR;
         }
     }
@@ -95,8 +93,10 @@ ngx_http_s3_check_unsupported(ngx_http_s3_ctx_t *s)
         return NGX_ERROR;
     }
 
-    for (i = 0; ngx_http_s3_grants[i] != NULL; i++) {
-        if (ngx_http_s3_request_header(s, ngx_http_s3_grants[i]).data != NULL) {
+    for (i = 0; ngx_http_s3_grants[i].len; i++) {
+        value = ngx_http_s3_request_header_str(s, ngx_http_s3_grants[i]);
+
+        if (value.data != NULL) {
             s3_fault(&s->fault, S3_ERR_ACCESS_CONTROL_LIST_NOT_SUPPORTED, NULL);
             return NGX_ERROR;
         }
@@ -338,22 +338,45 @@ ngx_http_s3_meta_to_response(ngx_http_s3_ctx_t *s, s3_object_t *object,
 {
     int                   tags;
     u_char                buf[NGX_INT64_LEN];
-    s3_str_t              meta, value;
+    s3_str_t              meta, value, stored[S3_META_WEBSITE_REDIRECT + 1];
     s3_meta_iter_t        it;
     s3_meta_field_t       mf;
     s3_meta_checksum_t    sum;
     ngx_http_s3_field_t  *field;
 
+    tags = 0;
     meta = object->record.meta;
+    ngx_memzero(stored, sizeof(stored));
+
+    if (s3_meta_iter(&it, meta) == S3_OK) {
+        while (s3_meta_next(&it, &mf) == 1) {
+
+            if (mf.type <= S3_META_WEBSITE_REDIRECT
+                && stored[mf.type].data == NULL)
+            {
+                stored[mf.type] = mf.value;
+
+            } else if (mf.type == S3_META_TAG) {
+                tags++;
+
+            } else if (mf.type == S3_META_USER
+                       && ngx_http_s3_set_user(s, &mf) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
 
     for (field = ngx_http_s3_fields; field->name != NULL; field++) {
 
         value = field->override ? ngx_http_s3_arg(s, field->override)
                                 : s3_null_str;
 
-        if (value.data == NULL
-            && s3_meta_find(meta, field->type, &value) != S3_OK)
-        {
+        if (value.data == NULL) {
+            value = stored[field->type];
+        }
+
+        if (value.data == NULL) {
             if (field->type != S3_META_CONTENT_TYPE) {
                 continue;
             }
@@ -363,22 +386,6 @@ ngx_http_s3_meta_to_response(ngx_http_s3_ctx_t *s, s3_object_t *object,
 
         if (ngx_http_s3_set_field(s, field, value) != NGX_OK) {
             return NGX_ERROR;
-        }
-    }
-
-    tags = 0;
-
-    if (s3_meta_iter(&it, meta) == S3_OK) {
-        while (s3_meta_next(&it, &mf) == 1) {
-
-            if (mf.type == S3_META_TAG) {
-                tags++;
-
-            } else if (mf.type == S3_META_USER
-                       && ngx_http_s3_set_user(s, &mf) != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
         }
     }
 
@@ -431,7 +438,7 @@ ngx_http_s3_set_field(ngx_http_s3_ctx_t *s, ngx_http_s3_field_t *field,
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, value.len + 1);
+    p = ngx_pnalloc(s->pool, value.len + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }

@@ -386,8 +386,6 @@ ngx_http_s3_make_owner(ngx_conf_t *cf, ngx_http_s3_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    ngx_memzero(&h, sizeof(s3_sha256_t));
-
     if (s3_sha256(&h, s3_str(root->access_key.data, root->access_key.len),
                   digest)
         != S3_OK)
@@ -395,7 +393,6 @@ ngx_http_s3_make_owner(ngx_conf_t *cf, ngx_http_s3_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    s3_sha256_free(&h);
     s3_hex(hex, digest, S3_SHA256_LEN);
 
     conf->owner.id = s3_str(hex, S3_SHA256_HEX);

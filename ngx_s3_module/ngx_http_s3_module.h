@@ -57,6 +57,9 @@
 #define NGX_HTTP_S3_ID_LEN      16
 #define NGX_HTTP_S3_HOST_ID_LEN 32
 
+/* "…" of an entry without quotes, with "-N" for multipart objects */
+#define NGX_HTTP_S3_ETAG_LEN  (32 + 1 + 10)
+
 #define NGX_HTTP_S3_ETAG_MD5    0
 #define NGX_HTTP_S3_ETAG_UNIQUE 1
 
@@ -90,10 +93,15 @@ typedef void (*ngx_http_s3_step_pt)(ngx_http_s3_ctx_t *s);
 
 /* The request body on its way through decoder and digests to its consumer. */
 
-#define NGX_HTTP_S3_PIECES  18                /* chunks in 128 KiB */
+#define NGX_HTTP_S3_PIECES       18           /* chunks in 128 KiB */
+#define NGX_HTTP_S3_BODY_SPACES  4            /* filled by one system call */
+
+
+/* Contiguous data that is worth to be read apart from what frames it. */
+
+#define NGX_HTTP_S3_BODY_LARGE   (64 * 1024)
 
 typedef struct {
-    s3_chunked_t               chunked;
     s3_sha256_t                sha256;        /* of a signed payload */
     s3_md5x_t                  md5;
     s3_checksum_t              sum;           /* flexible checksum */
@@ -133,11 +141,18 @@ typedef struct {
     u_char                    *own;           /* nginx's buffer */
     u_char                    *own_end;
 
+    s3_space_t                 spaces[NGX_HTTP_S3_BODY_SPACES];
+    ngx_uint_t                 n_spaces;
+    ngx_uint_t                 space;         /* where what is ahead begins */
+    size_t                     ahead;         /* received, not yet by nginx */
+    uint64_t                   beyond;        /* may follow the first space */
+
     unsigned                   direct:1;      /* may be read into the sink's */
     unsigned                   large:1;       /* and is worth it */
     unsigned                   is_chunked:1;
     unsigned                   has_md5:1;     /* Content-MD5 */
     unsigned                   need_md5:1;
+    unsigned                   has_sha256:1;  /* sha256 is running */
     unsigned                   has_sum:1;     /* the value came in a header */
     unsigned                   trailer_sum:1;
     unsigned                   document:1;    /* checksums are not of it */
@@ -149,6 +164,8 @@ typedef struct {
     unsigned                   failed:1;      /* s->fault, once it has not */
     unsigned                   paused:1;      /* the sink is full */
     unsigned                   finished:1;
+
+    s3_chunked_t               chunked;       /* where is_chunked; not zeroed */
 } ngx_http_s3_body_t;
 
 
@@ -169,7 +186,7 @@ struct ngx_http_s3_ctx_s {
 
     s3_header_t               *headers;
     size_t                     nheaders;
-    s3_uri_query_t             query;
+    uint64_t                   lengths;       /* of their names, modulo 64 */
     s3_route_t                 route;
     s3_auth_result_t           auth;
     s3_fault_t                 fault;
@@ -178,6 +195,7 @@ struct ngx_http_s3_ctx_s {
     uint64_t                   began;         /* ns, monotonic */
     u_char                     request_id[NGX_HTTP_S3_ID_LEN];
     u_char                     host_id[NGX_HTTP_S3_HOST_ID_LEN];
+    u_char                     etag[NGX_HTTP_S3_ETAG_LEN + 2];
 
     s3_bucket_op_t             bucket_op;
     s3_bucket_t               *bucket;
@@ -193,7 +211,6 @@ struct ngx_http_s3_ctx_s {
     ngx_http_s3_step_pt        pump;          /* what feeds it, if not body */
     s3_reader_t               *reader;
     s3_write_cond_t            cond;
-    ngx_http_s3_body_t         body;
 
     /* copies */
     s3_copy_source_t           copy_source;
@@ -231,6 +248,10 @@ struct ngx_http_s3_ctx_s {
     unsigned                   started:1;     /* headers of a GET are out */
     unsigned                   responded:1;
     unsigned                   ended:1;       /* the answer is nginx's now */
+
+    /* last, for their large parts are not zeroed with the rest */
+    ngx_http_s3_body_t         body;
+    s3_uri_query_t             query;
 };
 
 
@@ -242,6 +263,9 @@ ngx_int_t ngx_http_s3_handler(ngx_http_request_t *r);
 /* request */
 
 ngx_http_s3_ctx_t *ngx_http_s3_ctx_create(ngx_http_request_t *r);
+
+/* What the handler has left under way is watched; it calls this at its end. */
+void ngx_http_s3_watch(ngx_http_s3_ctx_t *s);
 
 /* Keeps the state for a callback; every hold is ended by one resume. */
 #define ngx_http_s3_hold(s)  (s)->refs++
@@ -257,7 +281,30 @@ void ngx_http_s3_finish(ngx_http_s3_ctx_t *s, ngx_int_t rc);
 
 /* A request header by its lower-case name; of a presigned request also the
  * query parameter that stands for it.  data is NULL where there is none. */
-s3_str_t ngx_http_s3_request_header(ngx_http_s3_ctx_t *s, const char *name);
+s3_str_t ngx_http_s3_find_header(ngx_http_s3_ctx_t *s, s3_str_t name);
+
+
+/* Dozens of names are asked for, and few headers are there. */
+
+static ngx_inline s3_str_t
+ngx_http_s3_request_header_str(ngx_http_s3_ctx_t *s, s3_str_t name)
+{
+    if (!(s->lengths >> (name.len & 63) & 1)
+        && s->auth.kind != S3_AUTH_PRESIGNED)
+    {
+        return s3_null_str;
+    }
+
+    return ngx_http_s3_find_header(s, name);
+}
+
+
+static ngx_inline s3_str_t
+ngx_http_s3_request_header(ngx_http_s3_ctx_t *s, const char *name)
+{
+    return ngx_http_s3_request_header_str(s, s3_str(name, ngx_strlen(name)));
+}
+
 
 /* A query parameter; data is NULL where there is none. */
 s3_str_t ngx_http_s3_arg(ngx_http_s3_ctx_t *s, const char *name);
@@ -277,12 +324,20 @@ ngx_int_t ngx_http_s3_check_owner(ngx_http_s3_ctx_t *s, const char *header);
 
 /* response */
 
-/* Adds a header; value is copied.  NGX_ERROR: no memory. */
+/*
+ * Add a header.  NGX_ERROR: no memory.  The name has to live as long as the
+ * state does; the value is copied, what has no place in a header made blanks.
+ * _plain, _cstr: neither is needed, the value lives as long, too.
+ */
 ngx_int_t ngx_http_s3_set_header(ngx_http_s3_ctx_t *s, const char *name,
+    s3_str_t value);
+ngx_int_t ngx_http_s3_set_header_plain(ngx_http_s3_ctx_t *s, const char *name,
     s3_str_t value);
 ngx_int_t ngx_http_s3_set_header_cstr(ngx_http_s3_ctx_t *s, const char *name,
     const char *value);
 ngx_int_t ngx_http_s3_set_etag(ngx_http_s3_ctx_t *s, const s3_entry_t *e);
+ngx_int_t ngx_http_s3_set_last_modified(ngx_http_s3_ctx_t *s,
+    const s3_entry_t *e);
 
 /* Both end the request.  The first answers s->fault. */
 void ngx_http_s3_fail(ngx_http_s3_ctx_t *s);
@@ -299,8 +354,7 @@ void ngx_http_s3_send_xml(ngx_http_s3_ctx_t *s, ngx_uint_t status,
 /* request id and host id headers; called once per response */
 ngx_int_t ngx_http_s3_common_headers(ngx_http_s3_ctx_t *s);
 
-/* "…" of an entry without quotes, with "-N" for multipart objects */
-#define NGX_HTTP_S3_ETAG_LEN  (32 + 1 + 10)
+/* ETag of an entry, without quotes, into NGX_HTTP_S3_ETAG_LEN bytes */
 s3_str_t ngx_http_s3_etag(const s3_entry_t *e, u_char *buf);
 
 s3_str_t ngx_http_s3_class_name(ngx_uint_t storage_class);
@@ -321,6 +375,11 @@ void ngx_http_s3_body_collect(ngx_http_s3_ctx_t *s, size_t max,
 /* After a sink that took less than all. */
 void ngx_http_s3_body_continue(ngx_http_s3_ctx_t *s);
 void ngx_http_s3_body_cleanup(ngx_http_s3_ctx_t *s);
+
+/* Large bodies: chooses where the next bytes go, NGX_AGAIN: the sink is full;
+ * then ngx_http_read_unbuffered_request_body(). */
+ngx_int_t ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s);
+ngx_int_t ngx_http_s3_body_receive(ngx_http_s3_ctx_t *s);
 
 s3_str_t ngx_http_s3_body_text(ngx_http_s3_ctx_t *s);
 

@@ -12,7 +12,29 @@
 
 #define NGX_HTTP_S3_GUARD  60000
 
+/*
+ * States that are kept for the next request, with their pools: malloc() would
+ * split and join what is so large each time.  AddressSanitizer shall see each
+ * use of one that has gone.
+ */
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NGX_HTTP_S3_SPARES  0
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define NGX_HTTP_S3_SPARES  0
+#endif
+
+#ifndef NGX_HTTP_S3_SPARES
+#define NGX_HTTP_S3_SPARES  32
+#endif
+
+#define NGX_HTTP_S3_POOL    8192
+
+
+static ngx_http_s3_ctx_t *ngx_http_s3_ctx_get(void);
+static void ngx_http_s3_ctx_put(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_request_ended(void *data);
 static void ngx_http_s3_request_gone(void *data);
 static void ngx_http_s3_guard_handler(ngx_event_t *ev);
@@ -22,10 +44,13 @@ static void ngx_http_s3_head_done(s3_head_t *head);
 static void ngx_http_s3_head_step(ngx_http_s3_ctx_t *s);
 
 
+static ngx_uint_t          ngx_http_s3_nspares;
+static ngx_http_s3_ctx_t  *ngx_http_s3_spares[NGX_HTTP_S3_SPARES + 1];
+
+
 ngx_http_s3_ctx_t *
 ngx_http_s3_ctx_create(ngx_http_request_t *r)
 {
-    ngx_pool_t          *pool;
     ngx_pool_cleanup_t  *cln;
     ngx_http_cleanup_t  *end;
     ngx_http_s3_ctx_t   *s;
@@ -40,19 +65,12 @@ ngx_http_s3_ctx_create(ngx_http_request_t *r)
         return NULL;
     }
 
-    pool = ngx_create_pool(16384, ngx_cycle->log);
-    if (pool == NULL) {
-        return NULL;
-    }
-
-    s = ngx_pcalloc(pool, sizeof(ngx_http_s3_ctx_t));
+    s = ngx_http_s3_ctx_get();
     if (s == NULL) {
-        ngx_destroy_pool(pool);
         return NULL;
     }
 
     s->r = r;
-    s->pool = pool;
     s->refs = 1;
     s->conf = ngx_http_get_module_loc_conf(r, ngx_http_s3_module);
     s->store = ngx_s3_store_get();
@@ -66,14 +84,6 @@ ngx_http_s3_ctx_create(ngx_http_request_t *r)
     end->handler = ngx_http_s3_request_ended;
     end->data = s;
 
-    /* a worker that is told to stop waits for timers, not for the store */
-
-    s->guard.handler = ngx_http_s3_guard_handler;
-    s->guard.data = s;
-    s->guard.log = ngx_cycle->log;
-
-    ngx_add_timer(&s->guard, NGX_HTTP_S3_GUARD);
-
     ngx_http_set_ctx(r, s, ngx_http_s3_module);
 
     /* conditions have been judged by the time that headers are sent: for a
@@ -82,6 +92,74 @@ ngx_http_s3_ctx_create(ngx_http_request_t *r)
     r->disable_not_modified = 1;
 
     return s;
+}
+
+
+static ngx_http_s3_ctx_t *
+ngx_http_s3_ctx_get(void)
+{
+    ngx_pool_t         *pool;
+    ngx_http_s3_ctx_t  *s;
+
+    if (ngx_http_s3_nspares) {
+        s = ngx_http_s3_spares[--ngx_http_s3_nspares];
+        pool = s->pool;
+        pool->log = ngx_cycle->log;
+
+    } else {
+        s = ngx_alloc(sizeof(ngx_http_s3_ctx_t), ngx_cycle->log);
+        if (s == NULL) {
+            return NULL;
+        }
+
+        pool = ngx_create_pool(NGX_HTTP_S3_POOL, ngx_cycle->log);
+        if (pool == NULL) {
+            ngx_free(s);
+            return NULL;
+        }
+    }
+
+    ngx_memzero(s, offsetof(ngx_http_s3_ctx_t, body.chunked));
+    s->query.n = 0;
+    s->pool = pool;
+
+    return s;
+}
+
+
+/* A pool that has grown is not kept, nor one whose cleanups have to run. */
+
+static void
+ngx_http_s3_ctx_put(ngx_http_s3_ctx_t *s)
+{
+    if (ngx_http_s3_nspares == NGX_HTTP_S3_SPARES
+        || s->pool->d.next != NULL || s->pool->cleanup != NULL)
+    {
+        ngx_destroy_pool(s->pool);
+        ngx_free(s);
+        return;
+    }
+
+    ngx_reset_pool(s->pool);
+    ngx_http_s3_spares[ngx_http_s3_nspares++] = s;
+}
+
+
+/* A worker that is told to stop waits for timers, not for the store. */
+
+void
+ngx_http_s3_watch(ngx_http_s3_ctx_t *s)
+{
+    if (s->ended && s->refs == 2) {
+        /* only the request is left, and the handler itself */
+        return;
+    }
+
+    s->guard.handler = ngx_http_s3_guard_handler;
+    s->guard.data = s;
+    s->guard.log = ngx_cycle->log;
+
+    ngx_add_timer(&s->guard, NGX_HTTP_S3_GUARD);
 }
 
 
@@ -144,7 +222,7 @@ ngx_http_s3_release(ngx_http_s3_ctx_t *s)
     s3_meta_free(&s->meta);
 
     ngx_explicit_memzero(s->auth.key, sizeof(s->auth.key));
-    ngx_destroy_pool(s->pool);
+    ngx_http_s3_ctx_put(s);
 }
 
 
@@ -204,20 +282,18 @@ ngx_http_s3_finish(ngx_http_s3_ctx_t *s, ngx_int_t rc)
 
 
 s3_str_t
-ngx_http_s3_request_header(ngx_http_s3_ctx_t *s, const char *name)
+ngx_http_s3_find_header(ngx_http_s3_ctx_t *s, s3_str_t name)
 {
-    size_t                len;
     ngx_uint_t            i;
     const s3_header_t    *h;
     const s3_uri_pair_t  *pair;
 
-    len = ngx_strlen(name);
-
     for (i = 0; i < s->nheaders; i++) {
         h = &s->headers[i];
 
-        if (h->name.len == len
-            && ngx_strncasecmp((u_char *) h->name.data, (u_char *) name, len)
+        if (h->name.len == name.len
+            && ngx_strncasecmp((u_char *) h->name.data, (u_char *) name.data,
+                               name.len)
                == 0)
         {
             return h->value;
@@ -225,9 +301,9 @@ ngx_http_s3_request_header(ngx_http_s3_ctx_t *s, const char *name)
     }
 
     if (s->auth.kind == S3_AUTH_PRESIGNED
-        && ngx_strncmp(name, "x-amz-", 6) == 0)
+        && name.len > 6 && ngx_memcmp(name.data, "x-amz-", 6) == 0)
     {
-        pair = s3_uri_query_find_nocase(&s->query, s3_str(name, len));
+        pair = s3_uri_query_find_nocase(&s->query, name);
 
         if (pair != NULL) {
             return pair->value;
@@ -243,6 +319,10 @@ ngx_http_s3_arg(ngx_http_s3_ctx_t *s, const char *name)
 {
     s3_str_t              value;
     const s3_uri_pair_t  *pair;
+
+    if (s->query.n == 0) {
+        return s3_null_str;
+    }
 
     pair = s3_uri_query_find(&s->query, s3_str(name, ngx_strlen(name)));
 
@@ -386,6 +466,7 @@ ngx_http_s3_with_object(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
     head->bucket = s->bucket->id;
     head->key = s->route.key;
     head->data = (s->route.op == S3_OP_GET_OBJECT);
+    head->meta = (s->route.op == S3_OP_HEAD_OBJECT);
     head->done = ngx_http_s3_head_done;
     head->ctx = s;
 

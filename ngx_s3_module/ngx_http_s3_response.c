@@ -20,9 +20,31 @@ static void ngx_http_s3_xml_cleanup(void *data);
 ngx_int_t
 ngx_http_s3_set_header(ngx_http_s3_ctx_t *s, const char *name, s3_str_t value)
 {
-    size_t            len;
-    u_char           *p;
-    ngx_uint_t        i;
+    u_char      *p;
+    ngx_uint_t   i;
+
+    p = ngx_pnalloc(s->pool, value.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* what was stored may be anything; a header is one line */
+
+    for (i = 0; i < value.len; i++) {
+        p[i] = (value.data[i] < ' ' && value.data[i] != '\t')
+               || value.data[i] == 0x7f ? ' ' : value.data[i];
+    }
+
+    p[i] = '\0';
+
+    return ngx_http_s3_set_header_plain(s, name, s3_str(p, value.len));
+}
+
+
+ngx_int_t
+ngx_http_s3_set_header_plain(ngx_http_s3_ctx_t *s, const char *name,
+    s3_str_t value)
+{
     ngx_table_elt_t  *h;
 
     h = ngx_list_push(&s->r->headers_out.headers);
@@ -30,31 +52,11 @@ ngx_http_s3_set_header(ngx_http_s3_ctx_t *s, const char *name, s3_str_t value)
         return NGX_ERROR;
     }
 
-    len = ngx_strlen(name);
-
-    p = ngx_pnalloc(s->r->pool, len + value.len + 2);
-    if (p == NULL) {
-        h->hash = 0;
-        return NGX_ERROR;
-    }
-
     h->hash = 1;
-    h->key.data = p;
-    h->key.len = len;
-    p = ngx_cpymem(p, name, len);
-    *p++ = '\0';
-
-    h->value.data = p;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value.data = (u_char *) value.data;
     h->value.len = value.len;
-
-    /* what was stored may be anything; a header is one line */
-
-    for (i = 0; i < value.len; i++) {
-        *p++ = (value.data[i] < ' ' && value.data[i] != '\t')
-               || value.data[i] == 0x7f ? ' ' : value.data[i];
-    }
-
-    *p = '\0';
     ngx_s3_header_end(h);
 
     s->header = h;
@@ -67,7 +69,8 @@ ngx_int_t
 ngx_http_s3_set_header_cstr(ngx_http_s3_ctx_t *s, const char *name,
     const char *value)
 {
-    return ngx_http_s3_set_header(s, name, s3_str(value, ngx_strlen(value)));
+    return ngx_http_s3_set_header_plain(s, name,
+                                        s3_str(value, ngx_strlen(value)));
 }
 
 
@@ -76,7 +79,8 @@ ngx_http_s3_etag(const s3_entry_t *e, u_char *buf)
 {
     u_char  *p;
 
-    p = ngx_hex_dump(buf, (u_char *) e->etag, 16);
+    s3_hex(buf, e->etag, 16);
+    p = buf + 32;
 
     if (e->etag_parts) {
         p = ngx_sprintf(p, "-%uD", e->etag_parts);
@@ -90,14 +94,13 @@ ngx_int_t
 ngx_http_s3_set_etag(ngx_http_s3_ctx_t *s, const s3_entry_t *e)
 {
     s3_str_t  etag;
-    u_char    buf[NGX_HTTP_S3_ETAG_LEN + 2];
 
-    etag = ngx_http_s3_etag(e, buf + 1);
+    etag = ngx_http_s3_etag(e, s->etag + 1);
 
-    buf[0] = '"';
-    buf[1 + etag.len] = '"';
+    s->etag[0] = '"';
+    s->etag[1 + etag.len] = '"';
 
-    if (ngx_http_s3_set_header(s, "ETag", s3_str(buf, etag.len + 2))
+    if (ngx_http_s3_set_header_plain(s, "ETag", s3_str(s->etag, etag.len + 2))
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -106,6 +109,37 @@ ngx_http_s3_set_etag(ngx_http_s3_ctx_t *s, const s3_entry_t *e)
     /* a filter that changes the body makes it weak, or takes it away */
 
     s->r->headers_out.etag = s->header;
+
+    return NGX_OK;
+}
+
+
+/* nginx would write it, too, through its printf(). */
+
+ngx_int_t
+ngx_http_s3_set_last_modified(ngx_http_s3_ctx_t *s, const s3_entry_t *e)
+{
+    char                *p;
+    ngx_http_request_t  *r;
+
+    r = s->r;
+
+    p = ngx_pnalloc(s->pool, S3_HTTP_DATE_LEN + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    s3_http_date(e->mtime / 1000, p);
+
+    if (ngx_http_s3_set_header_plain(s, "Last-Modified",
+                                     s3_str(p, S3_HTTP_DATE_LEN))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.last_modified = s->header;
+    r->headers_out.last_modified_time = e->mtime / 1000;
 
     return NGX_OK;
 }
@@ -128,15 +162,16 @@ ngx_http_s3_common_headers(ngx_http_s3_ctx_t *s)
 
     s->responded = 1;
 
-    if (ngx_http_s3_set_header(s, "x-amz-request-id",
-                               s3_str(s->request_id, NGX_HTTP_S3_ID_LEN))
+    if (ngx_http_s3_set_header_plain(s, "x-amz-request-id",
+                                     s3_str(s->request_id, NGX_HTTP_S3_ID_LEN))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_s3_set_header(s, "x-amz-id-2",
-                                  s3_str(s->host_id, NGX_HTTP_S3_HOST_ID_LEN));
+    return ngx_http_s3_set_header_plain(s, "x-amz-id-2",
+                                        s3_str(s->host_id,
+                                               NGX_HTTP_S3_HOST_ID_LEN));
 }
 
 

@@ -387,6 +387,10 @@ ngx_http_s3_drive_status(ngx_s3_store_view_t *view, ngx_uint_t drive,
             err = ngx_http_s3_load(d->fault_errno);
             p = (u_char *) st->reason;
 
+            if (st->state == S3_DRIVE_MISSING && code == S3_ZFAULT_HUNG) {
+                st->state = S3_DRIVE_HUNG;
+            }
+
             if (code == S3_ZFAULT_NONE) {
                 code = ngx_http_s3_state_faults[st->state];
                 err = 0;
@@ -404,6 +408,11 @@ ngx_http_s3_drive_status(ngx_s3_store_view_t *view, ngx_uint_t drive,
 
         last = p + NGX_HTTP_S3_REASON_LEN - 1;
         p = ngx_slprintf(p, last, "%s", s3_zone_fault_text(code));
+
+        if (i == 0 && st->state == S3_DRIVE_REFILLING) {
+            p = ngx_slprintf(p, last, ": %ui %%",
+                             (ngx_uint_t) (st->refilled * 100));
+        }
 
         if (code != S3_ZFAULT_NONE && err != 0) {
             p = ngx_slprintf(p, last, ": ");
@@ -599,13 +608,9 @@ ngx_http_s3_status_hash(const char *tag, u_char *out)
         return NGX_ERROR;
     }
 
-    ngx_memzero(&h, sizeof(s3_sha256_t));
-
     if (s3_sha256(&h, s3_str(begin, end - begin), digest) != S3_OK) {
         return NGX_ERROR;
     }
-
-    s3_sha256_free(&h);
 
     src.data = digest;
     src.len = S3_SHA256_LEN;

@@ -24,8 +24,17 @@
 
 #define NGX_S3_AIO_EVENTS  64
 
+/* Writes that go to the kernel as one: what 64 bytes of iovecs hold. */
 
-/* Lives in s3_aio_t.impl.  A request is with the kernel or with a thread. */
+#define NGX_S3_AIO_RUN     4
+
+
+/*
+ * Lives in s3_aio_t.impl.  A request is with the kernel or with a thread, or
+ * it follows another one, whose file it goes on where that one ends: then the
+ * kernel gets both as one request.  The iovecs of all lie in the first that
+ * follows; the kernel copies them when it takes the request.
+ */
 
 typedef struct ngx_s3_aio_op_s  ngx_s3_aio_op_t;
 
@@ -33,14 +42,17 @@ struct ngx_s3_aio_op_s {
     union {
         struct iocb     iocb;
         ngx_s3_job_t    job;
+        struct iovec    iov[NGX_S3_AIO_RUN];
     } u;
 
     ngx_s3_aio_t       *owner;
-    ngx_s3_aio_op_t    *next;      /* in the drive's queue */
+    ngx_s3_aio_op_t    *next;      /* in the drive's queue, or follows */
     ngx_s3_aio_op_t    *older;     /* in the drive's list of all */
     ngx_s3_aio_op_t    *newer;
     size_t              done;      /* bytes so far */
     uint64_t            start;
+    unsigned            run;       /* how many follow, with it */
+    unsigned            alone;     /* must not be one of many again */
 };
 
 _Static_assert(sizeof(ngx_s3_aio_op_t) <= sizeof(((s3_aio_t *) 0)->impl),
@@ -84,8 +96,14 @@ struct ngx_s3_aio_s {
 
 static void ngx_s3_aio_enqueue(ngx_s3_aio_t *a, s3_aio_t *aio);
 static void ngx_s3_aio_gather(ngx_s3_aio_t *a);
+static ngx_s3_aio_op_t *ngx_s3_aio_dequeue(ngx_s3_aio_t *a,
+    ngx_s3_aio_drive_t *d);
 static void ngx_s3_aio_prepare(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op);
+static void ngx_s3_aio_prepare_run(ngx_s3_aio_op_t *op);
 static void ngx_s3_aio_event(ngx_s3_aio_t *a, struct io_event *event);
+static void ngx_s3_aio_event_run(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op,
+    long res);
+static void ngx_s3_aio_part(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op);
 static void ngx_s3_aio_finish(ngx_s3_aio_t *a, s3_aio_t *aio);
 static void ngx_s3_aio_thread(ngx_s3_aio_t *a, s3_aio_t *aio);
 static void ngx_s3_aio_thread_run(ngx_s3_job_t *job);
@@ -259,6 +277,7 @@ ngx_s3_aio_submit(ngx_s3_aio_t *a, s3_aio_t *aio)
 
     op->owner = a;
     op->done = 0;
+    op->alone = 0;
     op->start = ngx_s3_aio_now();
 
     op->newer = NULL;
@@ -343,12 +362,18 @@ ngx_s3_aio_flush(ngx_s3_aio_t *a)
         }
 
         if (iocb) {
-            s3_aio_t  *aio = ngx_s3_aio_of(iocb->data);
+            ngx_s3_aio_op_t  *op = iocb->data;
+            s3_aio_t         *aio = ngx_s3_aio_of(op);
 
             a->d[aio->drive].active--;
             a->active--;
 
-            ngx_s3_aio_thread(a, aio);
+            if (op->run > 1) {
+                ngx_s3_aio_part(a, op);
+
+            } else {
+                ngx_s3_aio_thread(a, aio);
+            }
         }
     }
 }
@@ -370,22 +395,15 @@ ngx_s3_aio_gather(ngx_s3_aio_t *a)
         d = &a->d[a->turn];
         a->turn = (a->turn + 1) % a->drives;
 
-        op = d->head;
-
-        if (op == NULL || d->active >= a->limit) {
+        if (d->head == NULL || d->active >= a->limit) {
             idle++;
             continue;
         }
 
         idle = 0;
 
-        d->head = op->next;
+        op = ngx_s3_aio_dequeue(a, d);
 
-        if (d->head == NULL) {
-            d->last = &d->head;
-        }
-
-        a->queued--;
         a->active++;
         d->active++;
 
@@ -393,6 +411,53 @@ ngx_s3_aio_gather(ngx_s3_aio_t *a)
 
         a->batch[a->n++] = &op->u.iocb;
     }
+}
+
+
+/* The first request, and the writes behind it that go on where it ends. */
+
+static ngx_s3_aio_op_t *
+ngx_s3_aio_dequeue(ngx_s3_aio_t *a, ngx_s3_aio_drive_t *d)
+{
+    s3_aio_t         *aio, *next;
+    ngx_s3_aio_op_t  *op, *last;
+
+    op = d->head;
+    op->run = 1;
+
+    last = op;
+    aio = ngx_s3_aio_of(op);
+
+    if (aio->write && op->done == 0 && !op->alone) {
+
+        while (op->run < NGX_S3_AIO_RUN && last->next && !last->next->alone) {
+
+            next = ngx_s3_aio_of(last->next);
+
+            if (!next->write || next->file != aio->file
+                || next->dsync != aio->dsync || next->off != aio->off + aio->len
+                || last->next->done)
+            {
+                break;
+            }
+
+            last = last->next;
+            aio = next;
+            op->run++;
+        }
+    }
+
+    d->head = last->next;
+
+    if (d->head == NULL) {
+        d->last = &d->head;
+    }
+
+    last->next = NULL;
+
+    a->queued -= op->run;
+
+    return op;
 }
 
 
@@ -406,22 +471,48 @@ ngx_s3_aio_prepare(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op)
     buf = (char *) aio->buf + op->done;
     len = aio->len - op->done;
 
-    if (aio->write) {
+    if (op->run > 1) {
+        ngx_s3_aio_prepare_run(op);
+
+    } else if (aio->write) {
         io_prep_pwrite(&op->u.iocb, aio->file->fd, buf, len,
                        aio->off + op->done);
-
-        if (aio->dsync) {
-            op->u.iocb.aio_rw_flags = RWF_DSYNC;
-        }
 
     } else {
         io_prep_pread(&op->u.iocb, aio->file->fd, buf, len,
                       aio->off + op->done);
     }
 
+    if (aio->write && aio->dsync) {
+        op->u.iocb.aio_rw_flags = RWF_DSYNC;
+    }
+
     io_set_eventfd(&op->u.iocb, a->fd);
 
     op->u.iocb.data = op;
+}
+
+
+static void
+ngx_s3_aio_prepare_run(ngx_s3_aio_op_t *op)
+{
+    unsigned          i;
+    s3_aio_t         *aio;
+    struct iovec     *iov;
+    ngx_s3_aio_op_t  *part;
+
+    iov = op->next->u.iov;
+
+    for (i = 0, part = op; part; i++, part = part->next) {
+        aio = ngx_s3_aio_of(part);
+
+        iov[i].iov_base = aio->buf;
+        iov[i].iov_len = aio->len;
+    }
+
+    aio = ngx_s3_aio_of(op);
+
+    io_prep_pwritev(&op->u.iocb, aio->file->fd, iov, i, aio->off);
 }
 
 
@@ -484,6 +575,11 @@ ngx_s3_aio_event(ngx_s3_aio_t *a, struct io_event *event)
     a->d[aio->drive].active--;
     a->active--;
 
+    if (op->run > 1) {
+        ngx_s3_aio_event_run(a, op, res);
+        return;
+    }
+
     if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL) {
         ngx_s3_aio_thread(a, aio);
         return;
@@ -516,6 +612,49 @@ ngx_s3_aio_event(ngx_s3_aio_t *a, struct io_event *event)
     aio->result = op->done;
 
     ngx_s3_aio_finish(a, aio);
+}
+
+
+/* All of them, or nobody knows which: then each once more by itself. */
+
+static void
+ngx_s3_aio_event_run(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op, long res)
+{
+    s3_aio_t         *aio;
+    ngx_s3_aio_op_t  *part, *next;
+
+    for (part = op; part; part = part->next) {
+        res -= (long) ngx_s3_aio_of(part)->len;
+    }
+
+    if (res != 0) {
+        ngx_s3_aio_part(a, op);
+        return;
+    }
+
+    for (part = op; part; part = next) {
+        next = part->next;
+
+        aio = ngx_s3_aio_of(part);
+        aio->result = aio->len;
+
+        ngx_s3_aio_finish(a, aio);
+    }
+}
+
+
+static void
+ngx_s3_aio_part(ngx_s3_aio_t *a, ngx_s3_aio_op_t *op)
+{
+    ngx_s3_aio_op_t  *next;
+
+    for ( /* void */ ; op; op = next) {
+        next = op->next;
+
+        op->alone = 1;
+
+        ngx_s3_aio_enqueue(a, ngx_s3_aio_of(op));
+    }
 }
 
 

@@ -8,19 +8,29 @@
 #include <ngx_core.h>
 
 #include <dirent.h>
+#include <mntent.h>
+#include <sys/vfs.h>
 
+#include "storage/s3_format.h"
 #include "ngx_s3_fs.h"
 #include "ngx_s3_instance.h"
 
 
 #define NGX_S3_DRIVES_DEPTH  8    /* of a drive's tree, when it is given away */
-#define NGX_S3_DRIVES_WAIT   5000 /* ms, for a drive to answer */
+#define NGX_S3_DRIVES_WAIT   2000 /* ms, for a drive to answer, */
+#define NGX_S3_DRIVES_LAST   5000 /* where there are too few without it */
 #define NGX_S3_DRIVES_STEP   5
 
+#define NGX_S3_DRIVES_FSTAB  "/etc/fstab"
+#define NGX_S3_DRIVES_AUTOFS 0x0187 /* f_type of statfs(2) */
 
-static void ngx_s3_drives_touch(const char *path);
-static ngx_int_t ngx_s3_drives_make_path(const char *path, ngx_log_t *log);
+
+static void ngx_s3_drives_touch(const char *path, ngx_uint_t probe);
+static void ngx_s3_drives_new(ngx_s3_instance_t *in, ngx_log_t *log);
+static ngx_s3_site_t ngx_s3_drives_content(const char *path);
+static ngx_uint_t ngx_s3_drives_marked(const char *path);
 static ngx_uint_t ngx_s3_drives_mounted(const char *path);
+static ngx_uint_t ngx_s3_drives_promised(const char *path);
 static ngx_int_t ngx_s3_drives_give_away(ngx_s3_instance_t *in,
     const char *path, ngx_log_t *log);
 static ngx_int_t ngx_s3_drives_give_tree(ngx_s3_instance_t *in, int fd,
@@ -34,7 +44,7 @@ static ngx_int_t ngx_s3_drives_give_tree(ngx_s3_instance_t *in, int fd,
  */
 
 void
-ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
+ngx_s3_drives_ask(ngx_s3_instance_t *in, ngx_uint_t probe, ngx_log_t *log)
 {
     ngx_pid_t   pids[S3_MAX_DRIVES];
     ngx_uint_t  i, waited, left;
@@ -44,7 +54,7 @@ ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
         pids[i] = fork();
 
         if (pids[i] == 0) {
-            ngx_s3_drives_touch(in->path[i]);
+            ngx_s3_drives_touch(in->path[i], probe);
         }
     }
 
@@ -61,7 +71,9 @@ ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
             left += (pids[i] > 0);
         }
 
-        if (left == 0 || waited >= NGX_S3_DRIVES_WAIT) {
+        if (left == 0 || waited >= NGX_S3_DRIVES_LAST
+            || (waited >= NGX_S3_DRIVES_WAIT && left <= in->standard))
+        {
             break;
         }
 
@@ -78,9 +90,9 @@ ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
 
         in->hung[i] = 1;
 
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
-                      "s3: drive \"%s\" hangs: no answer within %d s, taken "
-                      "to be missing", in->path[i], NGX_S3_DRIVES_WAIT / 1000);
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "s3: drive \"%s\" hangs: no answer within %ui s, used "
+                      "when it answers", in->path[i], waited / 1000);
     }
 }
 
@@ -88,18 +100,14 @@ ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
 /* In the child. */
 
 static void
-ngx_s3_drives_touch(const char *path)
+ngx_s3_drives_touch(const char *path, ngx_uint_t probe)
 {
     int   fd, dir;
     char  c;
 
     /* sockets, above all: nobody is to wait for them if this one stays */
 
-    for (fd = sysconf(_SC_OPEN_MAX) < 65536 ? sysconf(_SC_OPEN_MAX) : 65536;
-         fd > 0; fd--)
-    {
-        (void) close(fd - 1);
-    }
+    closefrom(0);
 
     dir = open(path, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
@@ -107,7 +115,8 @@ ngx_s3_drives_touch(const char *path)
         fd = openat(dir, "format.json", O_RDONLY|O_CLOEXEC);
 
         if (fd != -1) {
-            (void) (read(fd, &c, 1) == 1 && ngx_s3_fs_probe_at(dir) == S3_OK);
+            (void) (read(fd, &c, 1) == 1 && probe
+                    && ngx_s3_fs_probe_at(dir) == S3_OK);
         }
     }
 
@@ -116,103 +125,178 @@ ngx_s3_drives_touch(const char *path)
 
 
 /*
- * A new store gets the directories that it lacks.  One that has drives with
- * data in it does not: an absent directory is an absent drive there, and an
- * empty directory, where drives with data are mount points, is a drive that
- * was not mounted.
+ * No directory is made here: one that is absent is a drive that is absent, be
+ * it on a file system that is not mounted.
  */
 
-ngx_int_t
-ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in)
+void
+ngx_s3_drives_find(ngx_s3_instance_t *in, ngx_log_t *log)
 {
-    ngx_uint_t  i, formatted, mounted;
+    uint32_t    formatted;
+    ngx_uint_t  i;
 
     formatted = 0;
-    mounted = 0;
 
     for (i = 0; i < in->n; i++) {
-        if (!in->hung[i] && ngx_s3_drives_formatted(in->path[i])) {
-            formatted++;
-            mounted += ngx_s3_drives_mounted(in->path[i]);
-        }
-    }
-
-    for (i = 0; i < in->n; i++) {
-
         in->present[i] = !in->hung[i];
 
-        if (in->hung[i] && formatted) {
-            continue;
-        }
-
-        if (formatted == 0) {
-
-            if (in->hung[i]) {
-                ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                              "s3: drive \"%s\" does not answer, and a new "
-                              "store needs all of its drives", in->path[i]);
-                return NGX_ERROR;
-            }
-
-            if (ngx_s3_drives_make_path(in->path[i], cycle->log) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-            continue;
-        }
-
-        if (mounted && !ngx_s3_drives_formatted(in->path[i])
-            && access(in->path[i], F_OK) == 0
-            && !ngx_s3_drives_mounted(in->path[i]))
-        {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                          "s3: drive \"%s\" is empty and nothing is mounted "
-                          "there, unlike on other drives: taken to be missing",
-                          in->path[i]);
-
-            in->present[i] = 0;
+        if (!in->hung[i] && ngx_s3_drives_formatted(in->path[i])) {
+            formatted |= (uint32_t) 1 << i;
         }
     }
 
-    return NGX_OK;
+    if (formatted == 0) {
+        ngx_s3_drives_new(in, log);
+        return;
+    }
+
+    for (i = 0; i < in->n; i++) {
+
+        if (in->hung[i]
+            || ngx_s3_drives_site(in, i, formatted) != NGX_S3_SITE_EMPTY)
+        {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "s3: drive \"%s\" is an empty directory and perhaps not "
+                      "mounted: taken to be missing; if it is a new drive, "
+                      "put a file \"" S3_FORMAT_MARK "\" in it", in->path[i]);
+
+        in->present[i] = 0;
+        in->empty[i] = 1;
+    }
 }
 
 
-static ngx_int_t
-ngx_s3_drives_make_path(const char *path, ngx_log_t *log)
+/*
+ * A new store, or one with all of its drives away?  It is new where something
+ * is mounted at all of the empty directories, or at none, as far as anybody
+ * knows; or where they are marked.
+ */
+
+static void
+ngx_s3_drives_new(ngx_s3_instance_t *in, ngx_log_t *log)
 {
-    char   *p, c, buf[NGX_MAX_PATH];
-    size_t  len;
+    char        *path;
+    ngx_uint_t   i, mounted;
 
-    len = ngx_strlen(path);
+    mounted = 0;
 
-    if (len >= sizeof(buf)) {
-        return NGX_ERROR;
+    for (i = 0; i < in->n; i++) {
+        mounted += (!in->hung[i] && ngx_s3_drives_mounted(in->path[i]));
     }
 
-    ngx_memcpy(buf, path, len + 1);
+    for (i = 0; i < in->n; i++) {
 
-    for (p = buf + 1; /* void */ ; p++) {
+        path = in->path[i];
 
-        if (*p != '/' && *p != '\0') {
+        if (in->hung[i]
+            || ngx_s3_drives_content(path) != NGX_S3_SITE_EMPTY
+            || ngx_s3_drives_marked(path) || ngx_s3_drives_mounted(path)
+            || (mounted == 0 && !ngx_s3_drives_promised(path)))
+        {
             continue;
         }
 
-        c = *p;
-        *p = '\0';
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "s3: drive \"%s\" is an empty directory where nothing "
+                      "is mounted, unlike %s: no new store is made; if there "
+                      "is to be one, put a file \"" S3_FORMAT_MARK "\" in it",
+                      path, mounted ? "on other drives"
+                                    : "what " NGX_S3_DRIVES_FSTAB " says");
 
-        if (mkdir(buf, c ? 0755 : 0700) == -1 && ngx_errno != NGX_EEXIST) {
-            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                          "s3: mkdir() \"%s\" failed", buf);
-            return NGX_ERROR;
+        in->present[i] = 0;
+        in->empty[i] = 1;
+    }
+}
+
+
+ngx_s3_site_t
+ngx_s3_drives_site(ngx_s3_instance_t *in, ngx_uint_t drive, uint32_t others)
+{
+    char           *path;
+    ngx_uint_t      i, same;
+    struct stat     st, other;
+    ngx_s3_site_t   site;
+
+    path = in->path[drive];
+
+    site = ngx_s3_drives_content(path);
+
+    if (site != NGX_S3_SITE_EMPTY) {
+        return site;
+    }
+
+    if (ngx_s3_drives_marked(path) || ngx_s3_drives_mounted(path)) {
+        return NGX_S3_SITE_NEW;
+    }
+
+    if (ngx_s3_drives_promised(path) || stat(path, &st) == -1) {
+        return site;
+    }
+
+    same = 0;
+
+    for (i = 0; i < in->n; i++) {
+
+        if (i == drive || !(others & (uint32_t) 1 << i)
+            || !ngx_s3_drives_formatted(in->path[i])
+            || stat(in->path[i], &other) == -1)
+        {
+            continue;
         }
 
-        *p = c;
+        if (ngx_s3_drives_mounted(in->path[i])) {
+            return site;
+        }
 
-        if (c == '\0') {
-            return NGX_OK;
+        same |= (other.st_dev == st.st_dev);
+    }
+
+    return same ? NGX_S3_SITE_NEW : site;
+}
+
+
+static ngx_s3_site_t
+ngx_s3_drives_content(const char *path)
+{
+    DIR            *dir;
+    ngx_s3_site_t   site;
+    struct dirent  *de;
+
+    if (ngx_s3_drives_formatted(path)) {
+        return NGX_S3_SITE_DRIVE;
+    }
+
+    dir = opendir(path);
+    if (dir == NULL) {
+        return NGX_S3_SITE_ABSENT;
+    }
+
+    site = NGX_S3_SITE_EMPTY;
+
+    for ( ;; ) {
+        errno = 0;
+
+        de = readdir(dir);
+
+        if (de == NULL) {
+            site = errno ? NGX_S3_SITE_ABSENT : site;
+            break;
+        }
+
+        if (ngx_strcmp(de->d_name, ".") != 0
+            && ngx_strcmp(de->d_name, "..") != 0
+            && s3_format_stranger(de->d_name))
+        {
+            site = NGX_S3_SITE_OTHER;
         }
     }
+
+    (void) closedir(dir);
+
+    return site;
 }
 
 
@@ -228,15 +312,78 @@ ngx_s3_drives_formatted(const char *path)
 
 
 static ngx_uint_t
+ngx_s3_drives_marked(const char *path)
+{
+    char  buf[NGX_MAX_PATH + 16];
+
+    (void) snprintf(buf, sizeof(buf), "%s/" S3_FORMAT_MARK, path);
+
+    return access(buf, F_OK) == 0;
+}
+
+
+/* By something that is there, unlike autofs. */
+
+static ngx_uint_t
 ngx_s3_drives_mounted(const char *path)
 {
-    char         buf[NGX_MAX_PATH + 16];
-    struct stat  st, up;
+    char           buf[NGX_MAX_PATH + 16];
+    struct stat    st, up;
+    struct statfs  fs;
 
     (void) snprintf(buf, sizeof(buf), "%s/..", path);
 
-    return stat(path, &st) == 0 && stat(buf, &up) == 0
-           && (st.st_dev != up.st_dev || st.st_ino == up.st_ino);
+    if (stat(path, &st) == -1 || stat(buf, &up) == -1
+        || (st.st_dev == up.st_dev && st.st_ino != up.st_ino))
+    {
+        return 0;
+    }
+
+    return statfs(path, &fs) == 0 && fs.f_type != NGX_S3_DRIVES_AUTOFS;
+}
+
+
+/* Is something to be mounted there, or above, that is not? */
+
+static ngx_uint_t
+ngx_s3_drives_promised(const char *path)
+{
+    char           *real, buf[4096];
+    FILE           *f;
+    size_t          len;
+    ngx_uint_t      promised;
+    struct mntent   ent;
+
+    real = realpath(path, NULL);
+    if (real == NULL) {
+        return 1;
+    }
+
+    f = setmntent(NGX_S3_DRIVES_FSTAB, "re");
+    if (f == NULL) {
+        free(real);
+        return 0;
+    }
+
+    promised = 0;
+
+    while (!promised && getmntent_r(f, &ent, buf, sizeof(buf)) != NULL) {
+
+        len = ngx_strlen(ent.mnt_dir);
+
+        while (len > 1 && ent.mnt_dir[len - 1] == '/') {
+            ent.mnt_dir[--len] = '\0';
+        }
+
+        promised = len > 1 && ngx_strncmp(real, ent.mnt_dir, len) == 0
+                   && (real[len] == '/' || real[len] == '\0')
+                   && !ngx_s3_drives_mounted(ent.mnt_dir);
+    }
+
+    (void) endmntent(f);
+    free(real);
+
+    return promised;
 }
 
 

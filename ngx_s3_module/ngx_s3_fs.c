@@ -758,6 +758,8 @@ static const s3_fs_t  ngx_s3_fs_ops = {
     .list = ngx_s3_fs_list,
     .space = ngx_s3_fs_space,
     .mtime = ngx_s3_fs_mtime,
+    .forget = ngx_s3_fs_detach,
+    .pause = ngx_s3_fs_pause,
 };
 
 

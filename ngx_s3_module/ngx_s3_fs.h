@@ -71,9 +71,10 @@ int ngx_s3_fs_slow(int fd);
 /* An errno as a negative code of s3_core.h. */
 int ngx_s3_fs_error(int err);
 
-/* Within ngx_s3_fs*.c: the drive's directory; s3_fs_t's mtime(). */
+/* Within ngx_s3_fs*.c: the drive's directory; s3_fs_t's mtime() and pause(). */
 int ngx_s3_fs_dir(s3_fs_t *fs);
 int ngx_s3_fs_mtime(s3_fs_t *fs, const char *path, uint64_t *seconds);
+void ngx_s3_fs_pause(s3_fs_t *fs, unsigned ms);
 
 
 #pragma GCC visibility pop

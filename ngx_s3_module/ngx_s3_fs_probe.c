@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ngx_s3_fs.h"
@@ -109,6 +110,20 @@ ngx_s3_fs_probe_file(int fd, char *buf)
     return (n == NGX_S3_FS_PROBE && buf[0] == 0x5a
             && buf[NGX_S3_FS_PROBE - 1] == 0x5a)
            ? S3_OK : S3_EIO;
+}
+
+
+void
+ngx_s3_fs_pause(s3_fs_t *fs, unsigned ms)
+{
+    struct timespec  ts;
+
+    (void) fs;
+
+    ts.tv_sec = ms / 1000;
+    ts.tv_nsec = (long) (ms % 1000) * 1000000;
+
+    (void) nanosleep(&ts, NULL);
 }
 
 

@@ -57,6 +57,7 @@ typedef struct {
     int                 lock[S3_MAX_DRIVES];    /* -1: not held */
     unsigned            present[S3_MAX_DRIVES]; /* at the start */
     unsigned            hung[S3_MAX_DRIVES];    /* then */
+    unsigned            empty[S3_MAX_DRIVES];   /* then, and not to be used */
 
     int                 fd;
     size_t              size;
@@ -103,16 +104,41 @@ void ngx_s3_instance_owner(ngx_s3_instance_t *in, ngx_cycle_t *cycle,
     void *owner);
 
 
-/* Which drives answer at all?  Sets in->hung. */
-void ngx_s3_drives_ask(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
+/* Which drives answer at all?  Sets in->hung.  probe: with a small file. */
+void ngx_s3_drives_ask(ngx_s3_instance_t *in, ngx_uint_t probe,
+    ngx_log_t *log);
 
-/* Which drives are there?  Sets in->present, and makes those of a new store */
-ngx_int_t ngx_s3_drives_find(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
+/* Which drives are there?  Sets in->present and in->empty. */
+void ngx_s3_drives_find(ngx_s3_instance_t *in, ngx_log_t *log);
 
 /* Opens them, and gives them to the workers' user. */
 ngx_int_t ngx_s3_drives_attach(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
 
 ngx_uint_t ngx_s3_drives_formatted(const char *path);
+
+/*
+ * What is at the place of a drive.  An empty directory may be the place where
+ * a drive is to be mounted that is merely away: it is taken for a new one only
+ * where
+ *
+ *   - it has the file S3_FORMAT_MARK, or
+ *   - something is mounted there, or
+ *   - of the drives in the mask `others` that have data none is a mount point
+ *     and one is on the same file system, and /etc/fstab mounts nothing there.
+ *
+ * Blocking; touches drives in the mask and the one in question.
+ */
+
+typedef enum {
+    NGX_S3_SITE_ABSENT = 0,    /* no directory, or not to be looked at */
+    NGX_S3_SITE_DRIVE,         /* format.json */
+    NGX_S3_SITE_OTHER,         /* something else is in it */
+    NGX_S3_SITE_EMPTY,         /* not to be used */
+    NGX_S3_SITE_NEW            /* empty, to be used */
+} ngx_s3_site_t;
+
+ngx_s3_site_t ngx_s3_drives_site(ngx_s3_instance_t *in, ngx_uint_t drive,
+    uint32_t others);
 
 
 static ngx_inline void *

@@ -35,8 +35,8 @@ static ngx_int_t ngx_s3_store_create(ngx_cycle_t *cycle,
 static ngx_int_t ngx_s3_store_map(ngx_s3_instance_t *in, ngx_log_t *log);
 static ngx_int_t ngx_s3_store_recover(ngx_s3_instance_t *in, ngx_uint_t fresh,
     ngx_log_t *log);
-static ngx_int_t ngx_s3_store_enough(ngx_s3_store_conf_t *conf,
-    ngx_uint_t present, ngx_log_t *log);
+static void ngx_s3_store_enough(ngx_s3_instance_t *in, ngx_uint_t present,
+    ngx_log_t *log);
 static uint32_t ngx_s3_store_paths(ngx_s3_store_conf_t *conf);
 static uint64_t ngx_s3_store_wall_us(void *ctx);
 static void ngx_s3_store_random(void *ctx, void *buf, size_t len);
@@ -197,15 +197,37 @@ ngx_s3_instance_check(ngx_s3_store_conf_t *conf, ngx_log_t *log)
 static ngx_int_t
 ngx_s3_store_test(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf)
 {
-    ngx_str_t        *path;
-    ngx_uint_t        i, present, formatted;
-    ngx_file_info_t   fi;
+    ngx_str_t          *path;
+    ngx_uint_t          i, present;
+    ngx_file_info_t     fi;
+    ngx_s3_instance_t   in;
+
+    static ngx_uint_t   tested;
+
+    if (tested++) {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&in, sizeof(ngx_s3_instance_t));
+
+    in.n = conf->paths->nelts;
+    in.standard = conf->parity[0];
 
     path = conf->paths->elts;
-    present = 0;
-    formatted = 0;
 
-    for (i = 0; i < conf->paths->nelts; i++) {
+    for (i = 0; i < in.n; i++) {
+        in.path[i] = (char *) path[i].data;
+    }
+
+    ngx_s3_drives_ask(&in, 0, cycle->log);
+
+    present = 0;
+
+    for (i = 0; i < in.n; i++) {
+
+        if (in.hung[i]) {
+            continue;
+        }
 
         if (ngx_file_info(path[i].data, &fi) == NGX_FILE_ERROR) {
 
@@ -224,20 +246,11 @@ ngx_s3_store_test(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf)
         }
 
         present++;
-        formatted += ngx_s3_drives_formatted((char *) path[i].data);
     }
 
-    if (formatted == 0) {
-        return NGX_OK;
-    }
+    ngx_s3_store_enough(&in, present, cycle->log);
 
-    if (present < conf->paths->nelts) {
-        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "s3: %ui of %ui drives are missing",
-                      conf->paths->nelts - present, conf->paths->nelts);
-    }
-
-    return ngx_s3_store_enough(conf, present, cycle->log);
+    return NGX_OK;
 }
 
 
@@ -292,11 +305,10 @@ ngx_s3_store_start(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
         }
     }
 
-    ngx_s3_drives_ask(cycle, in);
+    ngx_s3_drives_ask(in, 1, cycle->log);
+    ngx_s3_drives_find(in, cycle->log);
 
-    if (ngx_s3_drives_find(cycle, in) != NGX_OK
-        || ngx_s3_drives_attach(cycle, in) != NGX_OK)
-    {
+    if (ngx_s3_drives_attach(cycle, in) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -306,9 +318,7 @@ ngx_s3_store_start(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf,
         present += in->present[i];
     }
 
-    if (ngx_s3_store_enough(conf, present, cycle->log) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_s3_store_enough(in, present, cycle->log);
 
     rc = ngx_s3_store_inherit(cycle, conf, in);
 
@@ -564,6 +574,7 @@ ngx_s3_store_recover(ngx_s3_instance_t *in, ngx_uint_t fresh, ngx_log_t *log)
     ngx_s3_instance_node_conf(in, &nc, log);
 
     nc.fresh = fresh;
+    nc.partial = 1;
 
     rc = s3_node_recover(&nc);
 
@@ -575,10 +586,15 @@ ngx_s3_store_recover(ngx_s3_instance_t *in, ngx_uint_t fresh, ngx_log_t *log)
 
     s3_node_store_id(&nc, in->id);
 
+    z = ngx_s3_instance_zone(in);
+
     for (i = 0; fresh && i < in->n; i++) {
+
         if (in->hung[i]) {
-            z = ngx_s3_instance_zone(in);
             s3_zone_fault(&z->drives[i], S3_ZFAULT_HUNG, 0);
+
+        } else if (in->empty[i]) {
+            s3_zone_fault(&z->drives[i], S3_ZFAULT_EMPTY, 0);
         }
     }
 
@@ -634,22 +650,26 @@ ngx_s3_instance_owner(ngx_s3_instance_t *in, ngx_cycle_t *cycle, void *data)
 }
 
 
-/* With fewer than k drives nothing can be read: better say so at once. */
+/* They may come while nginx runs; whoever starts it should know. */
 
-static ngx_int_t
-ngx_s3_store_enough(ngx_s3_store_conf_t *conf, ngx_uint_t present,
-    ngx_log_t *log)
+static void
+ngx_s3_store_enough(ngx_s3_instance_t *in, ngx_uint_t present, ngx_log_t *log)
 {
-    if (present >= conf->paths->nelts - conf->parity[0]) {
-        return NGX_OK;
+    if (present == in->n) {
+        return;
     }
 
-    ngx_log_error(NGX_LOG_EMERG, log, 0,
-                  "s3: only %ui of %ui drives are there, at least %ui are "
-                  "needed", present, conf->paths->nelts,
-                  conf->paths->nelts - conf->parity[0]);
+    if (present >= in->n - in->standard) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "s3: %ui of %ui drives are missing", in->n - present,
+                      in->n);
+        return;
+    }
 
-    return NGX_ERROR;
+    ngx_log_error(NGX_LOG_ALERT, log, 0,
+                  "s3: only %ui of %ui drives are there, at least %ui are "
+                  "needed: requests get 503 until they are", present, in->n,
+                  in->n - in->standard);
 }
 
 

@@ -25,6 +25,10 @@
 #define NGX_S3_PROCESS_WAIT      100
 #define NGX_S3_PROCESS_PATIENCE  10000
 
+/* For what recently read records say: some 10,000 objects. */
+
+#define NGX_S3_PROCESS_RECENT    (4 * 1024 * 1024)
+
 
 static void ngx_s3_store_refilled(void *ctx, unsigned drive);
 static ngx_int_t ngx_s3_process_join(ngx_s3_process_t *ps);
@@ -35,6 +39,7 @@ static void ngx_s3_process_sign(ngx_cycle_t *cycle, ngx_s3_instance_t *in);
 static void ngx_s3_process_handler(ngx_event_t *ev);
 static int ngx_s3_process_is_alive(void *ctx, int64_t process);
 static void ngx_s3_process_log(void *ctx, int level, const char *message);
+static void ngx_s3_process_named(void *ctx, const uint8_t id[16]);
 
 
 static ngx_s3_process_t  *ngx_s3_process_current;
@@ -189,6 +194,7 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     }
 
     nc.log = ngx_s3_process_log;
+    nc.named = ngx_s3_process_named;
     nc.ctx = ps;
 
     /* after a reload the slots may be taken by workers that are about to go */
@@ -222,6 +228,8 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
         return NGX_ERROR;
     }
 
+    s3_node_store_id(&nc, in->id);
+
     ngx_memzero(&sc, sizeof(s3_store_conf_t));
 
     sc.loop = ps->loop;
@@ -241,6 +249,7 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     sc.clock = s3_node_clock;
     sc.clock_ctx = ps->node;
     sc.bucket_changes = s3_node_bucket_changes(ps->node);
+    sc.recent = NGX_S3_PROCESS_RECENT;
     sc.scrub_period = in->scrub;
     sc.refilled = ngx_s3_store_refilled;
     sc.refilled_ctx = ps->node;
@@ -433,6 +442,7 @@ ngx_s3_process_handler(ngx_event_t *ev)
 
     ngx_s3_watch(ps);
     ngx_s3_memory_tick(ps->loop);
+    s3_store_trim(ps->store);
 
     ngx_add_timer(ev, NGX_S3_PROCESS_TICK);
 }
@@ -453,4 +463,19 @@ ngx_s3_process_log(void *ctx, int level, const char *message)
     ngx_s3_process_t  *ps = ctx;
 
     ngx_log_error((ngx_uint_t) level, ps->log, 0, "s3: %s", message);
+}
+
+
+/* The first drive of the store is here, after a start without any. */
+
+static void
+ngx_s3_process_named(void *ctx, const uint8_t id[16])
+{
+    ngx_s3_process_t  *ps = ctx;
+
+    ngx_memcpy(ps->in->id, id, 16);
+
+    if (ps->store != NULL) {
+        s3_store_seed(ps->store, s3_get64(id));
+    }
 }

@@ -160,6 +160,7 @@ ngx_s3_threads_pending(ngx_s3_threads_t *t)
 void
 ngx_s3_threads_post(ngx_s3_threads_t *t, ngx_s3_job_t *job)
 {
+    unsigned        idle;
     ngx_s3_pool_t  *pool;
 
     /* work of no drive in particular shares the first one's threads */
@@ -193,11 +194,15 @@ ngx_s3_threads_post(ngx_s3_threads_t *t, ngx_s3_job_t *job)
     *pool->last = job;
     pool->last = &job->next;
 
-    if (pool->idle) {
-        (void) pthread_cond_signal(&pool->cond);
-    }
+    idle = pool->idle;
 
     (void) pthread_mutex_unlock(&pool->mutex);
+
+    /* not under the lock, which is the first thing that the other one wants */
+
+    if (idle) {
+        (void) pthread_cond_signal(&pool->cond);
+    }
 }
 
 

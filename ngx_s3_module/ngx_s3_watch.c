@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "storage/s3_format.h"
 #include "ngx_s3_fs.h"
 #include "ngx_s3_lock.h"
 #include "ngx_s3_loop.h"
@@ -27,7 +28,11 @@ static void ngx_s3_watch_post(ngx_s3_watch_t *w, uint64_t now);
 static void ngx_s3_watch_run(s3_task_t *task);
 static void ngx_s3_watch_done(s3_task_t *task);
 static int ngx_s3_watch_come_back(ngx_s3_watch_t *w);
+static int ngx_s3_watch_lock(ngx_s3_watch_t *w);
+static uint32_t ngx_s3_watch_others(ngx_s3_watch_t *w);
+static void ngx_s3_watch_come_on(ngx_s3_watch_t *w);
 static void ngx_s3_watch_returned(void *ctx, int rc);
+static void ngx_s3_watch_refused(ngx_s3_watch_t *w, int rc);
 static ngx_uint_t ngx_s3_watch_set(ngx_s3_watch_t *w, uint32_t from,
     uint32_t to);
 static void ngx_s3_watch_keep_lock(ngx_s3_instance_t *in, ngx_uint_t drive,
@@ -67,8 +72,13 @@ ngx_s3_watch_init(ngx_s3_process_t *ps)
             ngx_s3_fs_detach(in->fs[i]);
             w->absent = 1;
 
-        } else if (state != S3_DRIVE_HUNG
-                   && ngx_s3_fs_check(in->fs[i]) != S3_OK
+        } else if (state == S3_DRIVE_HUNG) {
+
+            /* what the master has opened may be another one by now */
+
+            ngx_s3_fs_detach(in->fs[i]);
+
+        } else if (ngx_s3_fs_check(in->fs[i]) != S3_OK
                    && ngx_s3_watch_admit(w) == S3_OK)
         {
             (void) ngx_s3_fs_attach(in->fs[i]);
@@ -184,6 +194,7 @@ ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
 
     if (w->absent && state != S3_DRIVE_MISSING && now >= w->retry) {
         w->returns = 1;
+        w->replace = 0;
         ngx_s3_watch_post(w, now);
         return;
     }
@@ -197,6 +208,7 @@ ngx_s3_watch_drive(ngx_s3_process_t *ps, ngx_s3_watch_t *w, uint64_t now)
     }
 
     w->returns = (state == S3_DRIVE_MISSING);
+    w->replace = 0;
 
     ngx_s3_watch_post(w, now);
 }
@@ -234,9 +246,18 @@ ngx_s3_watch_hangs(ngx_s3_watch_t *w, uint32_t state, uint64_t now,
     __atomic_store_n(&in->shared->hung[w->drive], now + NGX_S3_WATCH_CALM,
                      __ATOMIC_RELEASE);
 
-    if (state == S3_DRIVE_MISSING || state == S3_DRIVE_HUNG
-        || !ngx_s3_watch_set(w, state, S3_DRIVE_HUNG))
-    {
+    if (state == S3_DRIVE_MISSING) {
+
+        /* what is there does not answer */
+
+        if (w->returns) {
+            s3_zone_fault(&ps->zone->drives[w->drive], S3_ZFAULT_HUNG, 0);
+        }
+
+        return;
+    }
+
+    if (state == S3_DRIVE_HUNG || !ngx_s3_watch_set(w, state, S3_DRIVE_HUNG)) {
         return;
     }
 
@@ -272,6 +293,10 @@ ngx_s3_watch_run(s3_task_t *task)
         return;
     }
 
+    if (!ngx_s3_fs_attached(fs) && ngx_s3_watch_admit(w) == S3_OK) {
+        (void) ngx_s3_fs_attach(fs);
+    }
+
     w->rc = ngx_s3_fs_check(fs);
     w->probe = S3_OK;
 
@@ -285,41 +310,57 @@ ngx_s3_watch_run(s3_task_t *task)
 
 
 /*
- * In a thread.  The directory must be there, formatted, and nobody else's: an
- * empty one is perhaps a place where the drive is to be mounted.
+ * In a thread.  An empty directory is perhaps the place where the drive is to
+ * be mounted; what is certain to be a new drive is left alone until nobody has
+ * anything of the old one.
  */
 
 static int
 ngx_s3_watch_come_back(ngx_s3_watch_t *w)
 {
     int                 rc;
-    char                path[NGX_MAX_PATH + 16];
-    ngx_s3_owner_t      owner;
     ngx_s3_instance_t  *in = w->process->in;
 
-    (void) snprintf(path, sizeof(path), "%s/format.json", in->path[w->drive]);
+    w->site = ngx_s3_drives_site(in, w->drive, ngx_s3_watch_others(w));
 
-    if (access(path, R_OK) == -1) {
+    switch (w->site) {
+
+    case NGX_S3_SITE_DRIVE:
+        break;
+
+    case NGX_S3_SITE_OTHER:
+        return S3_EFOREIGN;
+
+    case NGX_S3_SITE_NEW:
+
+        if (w->state != S3_DRIVE_MISSING) {
+            return S3_ENOENT;
+        }
+
+        if (!w->replace) {
+            return S3_OK;
+        }
+
+        break;
+
+    default:
         return S3_ENOENT;
     }
 
-    rc = ngx_s3_lock_join(in->path[w->drive], in->instance, &w->lock);
-
-    if (rc == S3_EFOREIGN || rc == S3_ENOENT) {
-
-        rc = ngx_s3_lock_take(in->path[w->drive], (uid_t) -1, (gid_t) -1,
-                              &w->lock, &owner);
-
-        if (rc == S3_OK) {
-            ngx_memcpy(owner.instance, in->instance, 16);
-            owner.pid = in->shared->master;
-
-            rc = ngx_s3_lock_share(w->lock, &owner);
-        }
-    }
+    rc = ngx_s3_watch_lock(w);
 
     if (rc == S3_OK) {
         rc = ngx_s3_fs_attach(in->fs[w->drive]);
+    }
+
+    /* what was looked at has to be what was opened */
+
+    if (rc == S3_OK && w->site == NGX_S3_SITE_NEW
+        && (ngx_s3_drives_site(in, w->drive, ngx_s3_watch_others(w)) != w->site
+            || ngx_s3_fs_check(in->fs[w->drive]) != S3_OK))
+    {
+        ngx_s3_fs_detach(in->fs[w->drive]);
+        rc = S3_AGAIN;
     }
 
     if (rc != S3_OK && w->lock != -1) {
@@ -328,6 +369,99 @@ ngx_s3_watch_come_back(ngx_s3_watch_t *w)
     }
 
     return rc;
+}
+
+
+static int
+ngx_s3_watch_lock(ngx_s3_watch_t *w)
+{
+    int                 rc;
+    ngx_s3_owner_t      owner;
+    ngx_s3_instance_t  *in = w->process->in;
+
+    rc = ngx_s3_lock_join(in->path[w->drive], in->instance, &w->lock);
+
+    if (rc != S3_EFOREIGN && rc != S3_ENOENT) {
+        return rc;
+    }
+
+    rc = ngx_s3_lock_take(in->path[w->drive], (uid_t) -1, (gid_t) -1,
+                          &w->lock, &owner);
+
+    if (rc == S3_OK) {
+        ngx_memcpy(owner.instance, in->instance, 16);
+        owner.pid = in->shared->master;
+
+        rc = ngx_s3_lock_share(w->lock, &owner);
+    }
+
+    return rc;
+}
+
+
+/* Those that may be looked at: they answer. */
+
+static uint32_t
+ngx_s3_watch_others(ngx_s3_watch_t *w)
+{
+    uint32_t           mask, state;
+    ngx_uint_t         i;
+    ngx_s3_process_t  *ps = w->process;
+
+    mask = 0;
+
+    for (i = 0; i < ps->in->n; i++) {
+        state = s3_zone_state(&ps->zone->drives[i]);
+
+        if (i != w->drive && state != S3_DRIVE_MISSING
+            && state != S3_DRIVE_HUNG)
+        {
+            mask |= (uint32_t) 1 << i;
+        }
+    }
+
+    return mask;
+}
+
+
+/* The task has found something to come back, or a new drive. */
+
+static void
+ngx_s3_watch_come_on(ngx_s3_watch_t *w)
+{
+    int                 rc;
+    s3_fs_t            *fs;
+    ngx_s3_process_t   *ps = w->process;
+    ngx_s3_instance_t  *in = ps->in;
+
+    fs = in->fs[w->drive];
+
+    if (w->site == NGX_S3_SITE_NEW && !w->replace) {
+
+        rc = s3_node_forget(ps->node, w->drive);
+
+        if (rc == S3_OK) {
+            w->replace = 1;
+            ngx_s3_watch_post(w, ngx_s3_watch_now());
+            return;
+        }
+
+        ngx_s3_watch_returned(w, rc == S3_EEXIST ? S3_AGAIN : rc);
+        return;
+    }
+
+    ngx_s3_watch_keep_lock(in, w->drive, w->lock);
+
+    w->lock = -1;
+    w->returning = 1;
+
+    rc = w->replace
+         ? s3_node_replace(ps->node, w->drive, fs, ngx_s3_watch_returned, w)
+         : s3_node_return(ps->node, w->drive, fs, ngx_s3_watch_returned, w);
+
+    if (rc != S3_OK) {
+        ngx_s3_watch_returned(w, rc);
+    }
 }
 
 
@@ -350,18 +484,7 @@ ngx_s3_watch_done(s3_task_t *task)
             return;
         }
 
-        ngx_s3_watch_keep_lock(in, w->drive, w->lock);
-
-        w->lock = -1;
-        w->returning = 1;
-
-        w->rc = s3_node_return(ps->node, w->drive, in->fs[w->drive],
-                               ngx_s3_watch_returned, w);
-
-        if (w->rc != S3_OK) {
-            ngx_s3_watch_returned(w, w->rc);
-        }
-
+        ngx_s3_watch_come_on(w);
         return;
     }
 
@@ -411,6 +534,7 @@ ngx_s3_watch_done(s3_task_t *task)
         ngx_s3_fs_detach(in->fs[w->drive]);
 
         w->told = S3_ENOENT;
+        w->hinted = 0;
         w->retry = 0;
     }
 }
@@ -488,18 +612,71 @@ ngx_s3_watch_returned(void *ctx, int rc)
         return;
     }
 
-    if (rc != S3_ENOENT) {
-        s3_zone_fault(&ps->zone->drives[w->drive],
-                      rc == S3_EFOREIGN ? S3_ZFAULT_FORMAT
-                      : rc == S3_EBUSY ? S3_ZFAULT_LOCKED
-                                       : S3_ZFAULT_RECOVER, 0);
+    if (rc != S3_AGAIN) {
+        ngx_s3_watch_refused(w, rc);
+    }
+}
 
+
+static void
+ngx_s3_watch_refused(ngx_s3_watch_t *w, int rc)
+{
+    const char        *path;
+    s3_zfault_t        fault;
+    ngx_s3_process_t  *ps = w->process;
+
+    path = ps->in->path[w->drive];
+
+    switch (rc) {
+
+    case S3_ENOENT:
+        fault = (w->site == NGX_S3_SITE_EMPTY) ? S3_ZFAULT_EMPTY
+                                               : S3_ZFAULT_ABSENT;
+        break;
+
+    case S3_EUNAVAIL:
+        fault = S3_ZFAULT_EMPTY;
+        break;
+
+    case S3_EFOREIGN:
+        fault = S3_ZFAULT_FORMAT;
+        break;
+
+    case S3_EBUSY:
+        fault = S3_ZFAULT_LOCKED;
+        break;
+
+    case S3_EROFS:
+        fault = S3_ZFAULT_READONLY;
+        break;
+
+    default:
+        fault = S3_ZFAULT_RECOVER;
+    }
+
+    if (s3_zone_state(&ps->zone->drives[w->drive]) == S3_DRIVE_MISSING) {
+        s3_zone_fault(&ps->zone->drives[w->drive], fault, 0);
+    }
+
+    if (w->site == NGX_S3_SITE_EMPTY && !w->hinted) {
+        w->hinted = 1;
+
+        ngx_log_error(NGX_LOG_WARN, ps->log, 0,
+                      "s3: drive \"%s\" is an empty directory and perhaps not "
+                      "mounted: if it is a new drive, put a file "
+                      "\"" S3_FORMAT_MARK "\" in it", path);
+    }
+
+    if (rc != S3_ENOENT) {
         w->retry = ngx_s3_watch_now() + NGX_S3_WATCH_RETRY;
 
         if (rc != w->told) {
             ngx_log_error(NGX_LOG_ERR, ps->log, 0,
-                          "s3: drive \"%s\" cannot be used again: %s",
-                          ps->in->path[w->drive], s3_strerror(rc));
+                          "s3: drive \"%s\" cannot be used%s: %s%s", path,
+                          w->site == NGX_S3_SITE_NEW ? "" : " again",
+                          s3_strerror(rc),
+                          rc == S3_EROFS ? ", or not writable for the workers"
+                                         : "");
         }
     }
 

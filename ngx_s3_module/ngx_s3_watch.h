@@ -7,6 +7,7 @@
  * written?  What it finds goes into the zone, where all processes see it:
  *
  *   OK ──gone, or another mount──> MISSING ──format and lock hold──> replayed
+ *   MISSING ──a new drive is there──> forgotten by all ──> REFILLING
  *   OK ──read-only──> READONLY ──writable──> OK
  *   OK ──an I/O of any process takes too long──> HUNG ──none does──> OK
  *   OK ──writes or reads fail──> FAILING ──they work──> log read, OK
@@ -45,10 +46,13 @@ typedef struct {
     uint64_t            since;        /* when it was posted */
     uint64_t            retry;        /* no attempt to return before this */
     int                 told;         /* rc that was logged last */
+    ngx_s3_site_t       site;         /* what the task has found */
 
     unsigned            absent:1;     /* not taken up by this process */
     unsigned            busy:1;
-    unsigned            returns:1;    /* the task: try to return */
+    unsigned            returns:1;    /* the task: try to return, */
+    unsigned            replace:1;    /* as a new drive */
+    unsigned            hinted:1;     /* it was said how it can be replaced */
     unsigned            returning:1;  /* the node replays it */
 } ngx_s3_watch_t;
 

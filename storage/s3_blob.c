@@ -3,6 +3,12 @@
  */
 
 #include <stdio.h>
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+#define XXH_STATIC_LINKING_ONLY /* for a state that is not allocated */
 #include "storage/s3_xxh3.h"
 
 #include "storage/s3_blob.h"
@@ -14,8 +20,10 @@
 #define S3_BLOB_VERSION 1
 
 
-size_t
-s3_blob_unit_seal(uint8_t *buf, const s3_blob_unit_t *unit)
+/* All of the header but the hash, and the rest of the last sector. */
+
+static size_t
+s3_blob_unit_frame(uint8_t *buf, const s3_blob_unit_t *unit)
 {
     size_t len, size;
 
@@ -35,9 +43,115 @@ s3_blob_unit_seal(uint8_t *buf, const s3_blob_unit_t *unit)
     s3_put32(buf + 36, unit->length);
     buf[40] = unit->last;
 
-    s3_put64(buf, XXH3_64bits(buf + 8, len - 8));
+    return size;
+}
+
+
+size_t
+s3_blob_unit_seal(uint8_t *buf, const s3_blob_unit_t *unit)
+{
+    size_t size;
+
+    size = s3_blob_unit_frame(buf, unit);
+
+    s3_put64(buf,
+             XXH3_64bits(buf + 8, S3_BLOB_HEADER - 8 + (size_t) unit->length));
 
     return size;
+}
+
+
+/* To memory that is not read again: it need not come into the cache. */
+
+static void
+s3_blob_store(uint8_t *to, const uint8_t *from, size_t n)
+{
+    size_t i = 0;
+
+#if defined(__x86_64__)
+
+    const __m128i *in;
+
+    for (/* void */; n - i >= 64; i += 64) {
+        in = (const __m128i *) (const void *) (from + i);
+
+        _mm_stream_si128((__m128i *) (void *) (to + i), _mm_load_si128(in));
+        _mm_stream_si128((__m128i *) (void *) (to + i + 16),
+                         _mm_load_si128(in + 1));
+        _mm_stream_si128((__m128i *) (void *) (to + i + 32),
+                         _mm_load_si128(in + 2));
+        _mm_stream_si128((__m128i *) (void *) (to + i + 48),
+                         _mm_load_si128(in + 3));
+    }
+
+#endif
+
+    memcpy(to + i, from + i, n - i);
+}
+
+
+/*
+ * Block by block, so that what is coded and hashed is read from memory once,
+ * and what is computed goes there directly.
+ */
+
+int
+s3_blob_stripe_seal(s3_code_t *code, uint8_t **bufs, const s3_blob_unit_t *unit,
+                    uint8_t *scratch)
+{
+    int rc;
+    size_t at, len, left;
+    unsigned i;
+    uint8_t *rows[S3_CODE_MAX];
+    s3_blob_unit_t head;
+    XXH3_state_t state[S3_CODE_MAX];
+
+    head = *unit;
+
+    for (i = 0; i < unit->n; i++) {
+        head.shard = (uint8_t) i;
+        (void) s3_blob_unit_frame(bufs[i], &head);
+
+        (void) XXH3_64bits_reset(&state[i]);
+        (void) XXH3_64bits_update(&state[i], bufs[i] + 8, S3_BLOB_HEADER - 8);
+
+        if (i >= unit->k) {
+            rows[i] = scratch + (i - unit->k) * S3_BLOB_BLOCK;
+        }
+    }
+
+    at = S3_BLOB_HEADER;
+
+    for (left = unit->length; left; left -= len, at += len) {
+        len = s3_min(left, S3_BLOB_BLOCK);
+
+        for (i = 0; i < unit->k; i++) {
+            rows[i] = bufs[i] + at;
+        }
+
+        rc = s3_code_encode(code, unit->k, unit->n - unit->k, len, rows);
+        if (rc != S3_OK) {
+            return rc;
+        }
+
+        for (i = 0; i < unit->n; i++) {
+            (void) XXH3_64bits_update(&state[i], rows[i], len);
+
+            if (i >= unit->k) {
+                s3_blob_store(bufs[i] + at, rows[i], len);
+            }
+        }
+    }
+
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+
+    for (i = 0; i < unit->n; i++) {
+        s3_put64(bufs[i], XXH3_64bits_digest(&state[i]));
+    }
+
+    return S3_OK;
 }
 
 

@@ -19,6 +19,7 @@
 #ifndef S3_BLOB_H
 #define S3_BLOB_H
 
+#include "storage/s3_code.h"
 #include "storage/s3_core.h"
 #include "storage/s3_io.h"
 #include "storage/s3_drive.h"
@@ -47,6 +48,14 @@ s3_blob_unit_size(size_t payload)
 /* Payload lies at buf + S3_BLOB_HEADER already.  Writes the header, zeroes the
  * rest of the last sector; returns the bytes to write. */
 size_t s3_blob_unit_seal(uint8_t *buf, const s3_blob_unit_t *unit);
+
+/* The same for all units of a stripe, n of them with payloads of the same
+ * length: those of shard k and above are computed.  unit->shard is ignored;
+ * scratch has room for S3_BLOB_BLOCK bytes of each of these.  Errors: those of
+ * s3_code_encode(). */
+#define S3_BLOB_BLOCK ((size_t) 4096)
+int s3_blob_stripe_seal(s3_code_t *code, uint8_t **bufs,
+                        const s3_blob_unit_t *unit, uint8_t *scratch);
 
 /* Does buf hold unit `block` of that shard?  S3_ECORRUPT, S3_EVERSION. */
 int s3_blob_unit_check(const uint8_t *buf, size_t len, const uint8_t *id,

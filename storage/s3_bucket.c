@@ -369,28 +369,44 @@ s3_bucket_load_full(s3_head_t *head)
 }
 
 
+/* A bucket that was read and has not changed since; NULL: it has to be read,
+ * and `changes` is what it then goes with. */
+
+static s3_bucket_t *
+s3_bucket_known(const s3_bucket_op_t *op, uint64_t *changes)
+{
+    const uint64_t *counter = op->buckets->store->conf.bucket_changes;
+    s3_bucket_t *known;
+
+    if (counter == NULL) {
+        return NULL;
+    }
+
+    *changes = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+    known = *s3_bucket_slot(op->buckets, op->name);
+
+    if (known == NULL || known->changes != *changes
+        || !s3_str_eq(known->name, op->name))
+    {
+        return NULL;
+    }
+
+    known->refs++;
+
+    return known;
+}
+
+
 void
 s3_bucket_load(s3_bucket_work_t *w, void (*next)(s3_bucket_work_t *w, int rc))
 {
-    const uint64_t *changes = w->op->buckets->store->conf.bucket_changes;
-    s3_bucket_t *known;
-
     s3_bucket_release(w->bucket);
-    w->bucket = NULL;
     w->next = next;
+    w->bucket = s3_bucket_known(w->op, &w->changes);
 
-    if (changes) {
-        w->changes = __atomic_load_n(changes, __ATOMIC_ACQUIRE);
-        known = *s3_bucket_slot(w->op->buckets, w->op->name);
-
-        if (known && known->changes == w->changes
-            && s3_str_eq(known->name, w->op->name))
-        {
-            w->bucket = known;
-            known->refs++;
-            next(w, S3_OK);
-            return;
-        }
+    if (w->bucket) {
+        next(w, S3_OK);
+        return;
     }
 
     memset(&w->head, 0, sizeof(s3_head_t));
@@ -408,7 +424,16 @@ s3_bucket_load(s3_bucket_work_t *w, void (*next)(s3_bucket_work_t *w, int rc))
 void
 s3_bucket_get(s3_bucket_op_t *op)
 {
+    uint64_t changes;
     s3_bucket_work_t *w;
+
+    op->bucket = s3_bucket_known(op, &changes);
+
+    if (op->bucket) {
+        op->rc = S3_OK;
+        op->done(op);
+        return;
+    }
 
     w = s3_bucket_begin(op);
     if (w != NULL) {

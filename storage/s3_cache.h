@@ -1,9 +1,9 @@
 /*
  * A small cache of verified table blocks, of one drive in one process.
  *
- * A request reads its bucket's record before its own key, a write reads the
- * key again when its predecessor is dropped: the same few blocks, which would
- * be copied from the page cache and hashed each time.
+ * A request reads its bucket's record before its own key, a DELETE asks for the
+ * key and then votes, neighbours follow each other: the same few blocks, which
+ * would be copied from the page cache and hashed each time.
  *
  *   set = hash of (table, block)      way 0   way 1   way 2   way 3
  *                                   ┌───────┬───────┬───────┬───────┐

@@ -5,6 +5,8 @@
 
 #include <isa-l.h>
 
+#include "storage/s3_gf.h"
+
 
 #define S3_CODE_LRU 32
 
@@ -79,17 +81,17 @@ s3_code_encode(s3_code_t *code, unsigned k, unsigned m, size_t len,
     tables = code->encode[k][m];
 
     if (tables == NULL) {
-        tables = malloc(32 * k * m);
+        tables = malloc(S3_GF_TABLE * k * m);
         if (tables == NULL) {
             return S3_ENOMEM;
         }
 
         gf_gen_cauchy1_matrix(matrix, (int) (k + m), (int) k);
-        ec_init_tables((int) k, (int) m, matrix + k * k, tables);
+        s3_gf_tables(tables, k, m, matrix + k * k);
         code->encode[k][m] = tables;
     }
 
-    ec_encode_data((int) len, (int) k, (int) m, tables, shards, shards + k);
+    s3_gf_sums(tables, len, k, m, shards, shards + k);
 
     return S3_OK;
 }
@@ -172,12 +174,12 @@ s3_code_tables(s3_code_t *code, unsigned k, unsigned m, uint32_t from,
 
     count = (unsigned) __builtin_popcount(want);
 
-    tables = malloc(32 * k * count);
+    tables = malloc(S3_GF_TABLE * k * count);
     if (tables == NULL) {
         return NULL;
     }
 
-    ec_init_tables((int) k, (int) count, rows, tables);
+    s3_gf_tables(tables, k, count, rows);
 
     free(oldest->tables);
     *oldest = (s3_code_decode_t){++code->tick, k, from, want, tables};
@@ -226,7 +228,7 @@ s3_code_rebuild(s3_code_t *code, unsigned k, unsigned m, size_t len,
         return S3_ENOMEM;
     }
 
-    ec_encode_data((int) len, (int) k, (int) n_out, tables, in, out);
+    s3_gf_sums(tables, len, k, n_out, in, out);
 
     return S3_OK;
 }

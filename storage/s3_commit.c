@@ -110,6 +110,7 @@ s3_round_count(s3_round_t *round, s3_mark_t *mark)
 
     case S3_ANSWER_NO:
         round->tally.no |= bit;
+        round->dead |= mark->entry.kind == S3_KIND_DEAD;
         break;
 
     case S3_ANSWER_NOT_HELD:
@@ -178,10 +179,11 @@ s3_mark_submit(s3_drive_t *d, s3_mark_kind_t kind, s3_mark_t *mark)
 }
 
 
-int
-s3_round_start(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
-               uint64_t bucket, s3_str_t key, const s3_version_t *version,
-               int keep, void (*done)(s3_round_t *round), void *ctx)
+static int
+s3_round_send(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
+              uint64_t bucket, s3_str_t key, const s3_version_t *version,
+              int keep, const s3_reminder_t *reminders,
+              void (*done)(s3_round_t *round), void *ctx)
 {
     unsigned d;
     s3_mark_t *mark;
@@ -224,6 +226,10 @@ s3_round_start(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
         mark->version = *version;
         mark->keep = keep != 0;
 
+        if (reminders) {
+            mark->reminder = reminders[d];
+        }
+
         round->refs++;
         round->waiting++;
         s3_mark_submit(store->conf.drives[d], kind, mark);
@@ -240,6 +246,28 @@ s3_round_start(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
     }
 
     return S3_OK;
+}
+
+
+int
+s3_round_start(s3_store_t *store, s3_mark_kind_t kind, uint32_t drives,
+               uint64_t bucket, s3_str_t key, const s3_version_t *version,
+               int keep, void (*done)(s3_round_t *round), void *ctx)
+{
+    return s3_round_send(store, kind, drives, bucket, key, version, keep, NULL,
+                         done, ctx);
+}
+
+
+void
+s3_payload_confirm(s3_payload_t *payload)
+{
+    s3_record_t *r = &payload->record;
+
+    (void) s3_round_send(payload->store, S3_CONFIRM, payload->store->all,
+                         r->bucket, r->key, &r->entry.version,
+                         r->entry.flags & S3_F_KEEP, payload->reminders, NULL,
+                         NULL);
 }
 
 
@@ -391,142 +419,6 @@ s3_unnote(s3_store_t *store, unsigned target, uint32_t on, uint64_t bucket,
 }
 
 
-/* Payloads */
-
-s3_payload_t *
-s3_payload_create(s3_store_t *store, const s3_record_t *record, s3_buf_t *data)
-{
-    unsigned i, k, m;
-    uint8_t *p, *shards[S3_CODE_MAX];
-    const s3_entry_t *e;
-    s3_payload_t *payload;
-
-    payload = malloc(sizeof(s3_payload_t) + record->key.len + record->refs.len
-                     + record->meta.len + 1);
-    if (payload == NULL) {
-        return NULL;
-    }
-
-    payload->refs = 1;
-    payload->store = store;
-    payload->slot = s3_place_slot(&store->place, record->bucket, record->key);
-    payload->record = *record;
-    payload->record.data = s3_null_str;
-    payload->data = NULL;
-    payload->parity = NULL;
-    payload->shard_len = 0;
-
-    p = payload->bytes;
-
-#define s3_payload_copy(field)                            \
-    if (record->field.len) {                              \
-        memcpy(p, record->field.data, record->field.len); \
-    }                                                     \
-    payload->record.field.data = p;                       \
-    p += record->field.len
-
-    s3_payload_copy(key);
-    s3_payload_copy(refs);
-    s3_payload_copy(meta);
-
-    e = &payload->record.entry;
-
-    if (e->layout == S3_LAYOUT_INLINE) {
-        k = e->need;
-        m = s3_count(e->holders) - k;
-
-        if (k == 0 || s3_count(e->holders) < k || data == NULL
-            || data->len != e->size || data->cap < data->len + k)
-        {
-            free(payload);
-            return NULL;
-        }
-
-        payload->shard_len = (data->len + k - 1) / k;
-
-        if (m) {
-            payload->parity = malloc(m * payload->shard_len);
-            if (payload->parity == NULL) {
-                free(payload);
-                return NULL;
-            }
-        }
-
-        for (i = 0; i < k + m; i++) {
-            shards[i] = i < k ? data->data + i * payload->shard_len
-                              : payload->parity + (i - k) * payload->shard_len;
-        }
-
-        if (s3_code_encode(store->code, k, m, payload->shard_len, shards)
-            != S3_OK) {
-            free(payload->parity);
-            free(payload);
-            return NULL;
-        }
-    }
-
-    if (e->layout == S3_LAYOUT_INLINE || e->layout == S3_LAYOUT_COPIES) {
-        payload->data = s3_buf_ref(data);
-    }
-
-    store->refs++;
-
-    return payload;
-}
-
-
-void
-s3_payload_release(s3_payload_t *payload)
-{
-    if (payload == NULL || --payload->refs) {
-        return;
-    }
-
-    s3_buf_release(payload->data);
-    s3_store_release(payload->store);
-    free(payload->parity);
-    free(payload);
-}
-
-
-void
-s3_payload_record(s3_payload_t *payload, unsigned drive, s3_record_t *record)
-{
-    int rank;
-    unsigned k;
-    size_t len;
-    const s3_entry_t *e;
-
-    *record = payload->record;
-    e = &record->entry;
-
-    if (payload->data == NULL || !(e->holders & s3_bit(drive))) {
-        return;
-    }
-
-    if (e->layout == S3_LAYOUT_COPIES) {
-        record->data = s3_str(payload->data->data, payload->data->len);
-        return;
-    }
-
-    rank =
-        s3_place_rank(&payload->store->place, payload->slot, e->holders, drive);
-    k = e->need;
-    len = payload->shard_len;
-
-    if (rank < 0) {
-        return;
-    }
-
-    if ((unsigned) rank < k) {
-        record->data = s3_str(payload->data->data + (size_t) rank * len, len);
-
-    } else {
-        record->data = s3_str(payload->parity + ((size_t) rank - k) * len, len);
-    }
-}
-
-
 /* Ballots */
 
 static size_t
@@ -629,6 +521,7 @@ s3_ballot_count(s3_ballot_t *ballot, s3_vote_t *vote)
 
     case S3_ANSWER_YES:
         t->yes |= bit;
+        ballot->payload->reminders[vote->req.drive] = vote->reminder;
         break;
 
     case S3_ANSWER_NO:
@@ -746,7 +639,8 @@ s3_ballot_start(s3_store_t *store, s3_payload_t *payload, uint32_t drives,
         item->vote.record = &item->record;
         item->vote.dead = ballot->n_dead ? ballot->dead : NULL;
         item->vote.n_dead = ballot->n_dead;
-        item->vote.pull = push == S3_BALLOT_PULL;
+        item->vote.pull = push >= S3_BALLOT_PULL;
+        item->vote.bare = push == S3_BALLOT_BARE;
 
         ballot->refs++;
         ballot->waiting++;

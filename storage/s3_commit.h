@@ -91,6 +91,7 @@ struct s3_round_s {
     s3_store_t *store;
     s3_tally_t tally;
     uint32_t confirmed; /* YES, and it knows that it is committed */
+    unsigned dead : 1;  /* some drive knows that it is */
     s3_entry_t entry;   /* where yes: what is held */
 
     void (*done)(s3_round_t *round);
@@ -139,7 +140,7 @@ void s3_unnote(s3_store_t *store, unsigned target, uint32_t on, uint64_t bucket,
 
 /*
  * What is voted on: a record with its data, cut for each drive as its layout
- * says.  Immutable, counted.
+ * says.  Immutable but for the reminders, counted.
  */
 
 typedef struct {
@@ -150,7 +151,7 @@ typedef struct {
     s3_buf_t *data;
     uint8_t *parity; /* INLINE */
     size_t shard_len;
-    uint8_t bytes[]; /* key, refs, meta */
+    s3_reminder_t reminders[]; /* by drive, of its YES; then key, refs, meta */
 } s3_payload_t;
 
 /* Copies record's slices; data is the object's, NULL where the layout keeps
@@ -161,6 +162,9 @@ void s3_payload_release(s3_payload_t *payload);
 void
 s3_payload_record(s3_payload_t *payload, unsigned drive, s3_record_t *record);
 
+/* CONFIRM to all drives; nobody waits. */
+void s3_payload_confirm(s3_payload_t *payload);
+
 
 /* Ballots. */
 
@@ -168,6 +172,7 @@ s3_payload_record(s3_payload_t *payload, unsigned drive, s3_record_t *record);
 
 #define S3_BALLOT_PUSH 1
 #define S3_BALLOT_PULL 2 /* a push whose version read_newest() has just given */
+#define S3_BALLOT_BARE 3 /* the same of one whose data is gone for good */
 
 typedef struct s3_ballot_s s3_ballot_t;
 
@@ -216,6 +221,7 @@ int s3_ballot_start(s3_store_t *store, s3_payload_t *payload, uint32_t drives,
 
 #define S3_NEWEST_PASSIVE 1
 #define S3_NEWEST_QUIET 2
+#define S3_NEWEST_ANY 4
 
 typedef struct s3_newest_s s3_newest_t;
 
@@ -234,6 +240,8 @@ struct s3_newest_s {
 
     unsigned passive : 1; /* completes nothing */
     unsigned quiet : 1;   /* asked by the healer itself */
+    unsigned any : 1;     /* an object in any drive's answer will do; it may be
+                           * an old one, or one that was never committed */
     unsigned hedged : 1;
     unsigned final : 1;
     unsigned starting : 1;
@@ -287,6 +295,7 @@ typedef struct {
 #define S3_GATHER_META 0   /* a record; its data may be anything */
 #define S3_GATHER_RECORD 1 /* a record with its data */
 #define S3_GATHER_DATA 2   /* all of the data that lies in records, as one */
+#define S3_GATHER_SHARDS 3 /* the same, in pieces where nothing is missing */
 
 struct s3_gather_s {
     s3_store_t *store;
@@ -298,7 +307,7 @@ struct s3_gather_s {
     int rc; /* S3_OK; S3_ENOENT: gone everywhere; S3_EUNAVAIL, S3_ECORRUPT */
     s3_record_t *record; /* of any drive, data as that drive has it */
     unsigned source;     /* that drive */
-    s3_buf_t *data;      /* S3_GATHER_DATA */
+    s3_buf_t *data;      /* S3_GATHER_DATA, and _SHARDS without pieces */
     uint32_t bad;        /* should have had it and did not */
 
     void (*done)(s3_gather_t *gather);
@@ -313,6 +322,7 @@ struct s3_gather_s {
     unsigned corrupt;
     unsigned starting : 1;
     unsigned finished : 1;
+    unsigned whole : 1; /* all data shards are there */
     s3_timer_t timer;
     uint8_t order[S3_MAX_DRIVES];
     s3_gather_item_t items[];
@@ -327,15 +337,21 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
 /* The record's memory, the caller's to free(); once, inside of done(). */
 void *s3_gather_take(s3_gather_t *gather);
 
+/* Before that, S3_GATHER_SHARDS: the data as `entry.need` pieces whose memory
+ * is the caller's to free(), but for what goes with the record; their number,
+ * or 0: see `data`. */
+unsigned s3_gather_pieces(s3_gather_t *gather, s3_piece_t *pieces);
+
 
 /*
  * The fate of one version: S3_OK committed, S3_ENOENT dead, S3_EDOUBT, and
  * S3_AGAIN: provably not committed a moment ago, nothing decided
- * (S3_SETTLE_READ only).
+ * (S3_SETTLE_READ only).  For S3_SETTLE_OWN dead is what stays so whatever drive
+ * is lost.
  */
 
 #define S3_SETTLE_READ 1  /* never fences */
-#define S3_SETTLE_OWN 2   /* prefers completing: the writer itself */
+#define S3_SETTLE_OWN 2   /* the writer itself: prefers completing */
 #define S3_SETTLE_FENCE 4 /* completes only what may be committed */
 
 typedef struct s3_settle_s s3_settle_t;
@@ -355,6 +371,7 @@ struct s3_settle_s {
     void *ctx;
     unsigned refs;
     unsigned known : 1; /* entry is */
+    unsigned dead : 1;  /* some drive knows that it is */
     unsigned voted : 1;
     unsigned rebuilt : 1;
     unsigned probed : 1;

@@ -92,23 +92,69 @@ s3_gather_holds(s3_gather_t *g, unsigned drive)
 }
 
 
+/* All shards of an object that lies in records are wanted. */
+
+static int
+s3_gather_coded(const s3_gather_t *g)
+{
+    return g->what >= S3_GATHER_DATA && g->entry.layout == S3_LAYOUT_INLINE;
+}
+
+
+/* The data shards, by their place, and which of them are there. */
+
+static uint32_t
+s3_gather_shards(s3_gather_t *g, uint8_t *shards[S3_CODE_MAX])
+{
+    int rank;
+    unsigned d;
+    uint32_t present;
+
+    present = 0;
+
+    for (d = 0; d < g->store->n; d++) {
+        rank = g->items[d].rank;
+
+        if (g->items[d].good && rank >= 0) {
+            shards[rank] = (uint8_t *) g->items[d].fetch.record.data.data;
+            present |= s3_bit(rank);
+        }
+    }
+
+    return present;
+}
+
+
 /* Data from the records: a copy, or k shards put together. */
 
 static int
 s3_gather_join(s3_gather_t *g)
 {
     int rc;
-    unsigned d, k, m, i;
+    unsigned k, m, i;
     size_t len;
     uint8_t *shards[S3_CODE_MAX];
     uint32_t present, want, in_place;
     s3_buf_t *data;
 
-    if (g->what != S3_GATHER_DATA
+    if (g->what < S3_GATHER_DATA
         || (g->entry.layout != S3_LAYOUT_COPIES
             && g->entry.layout != S3_LAYOUT_INLINE))
     {
         return S3_OK;
+    }
+
+    k = g->entry.need;
+    present = 0;
+
+    if (s3_gather_coded(g)) {
+        present = s3_gather_shards(g, shards);
+        want = k < 32 ? s3_bit(k) - 1 : UINT32_MAX;
+        g->whole = (present & want) == want;
+
+        if (g->whole && g->what == S3_GATHER_SHARDS) {
+            return S3_OK;
+        }
     }
 
     data = s3_buf_create(g->entry.size);
@@ -124,19 +170,8 @@ s3_gather_join(s3_gather_t *g)
         return S3_OK;
     }
 
-    k = g->entry.need;
     m = s3_count(g->entry.holders) - k;
     len = s3_gather_shard_len(g);
-    present = 0;
-
-    for (d = 0; d < g->store->n; d++) {
-        if (g->items[d].good && g->items[d].rank >= 0) {
-            i = (unsigned) g->items[d].rank;
-            shards[i] = (uint8_t *) g->items[d].fetch.record.data.data;
-            present |= s3_bit(i);
-        }
-    }
-
     want = 0;
     in_place = 0;
 
@@ -275,7 +310,7 @@ s3_gather_go(s3_gather_t *g)
 
     enough = 1;
 
-    if (g->what == S3_GATHER_DATA && g->entry.layout == S3_LAYOUT_INLINE) {
+    if (s3_gather_coded(g)) {
         enough = g->entry.need;
     }
 
@@ -408,7 +443,7 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
 
     g->needed = 1;
 
-    if (what == S3_GATHER_DATA && entry->layout == S3_LAYOUT_INLINE) {
+    if (s3_gather_coded(g)) {
         g->needed = entry->need;
     }
 
@@ -416,6 +451,45 @@ s3_gather_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
     s3_gather_release(g);
 
     return S3_OK;
+}
+
+
+unsigned
+s3_gather_pieces(s3_gather_t *g, s3_piece_t *pieces)
+{
+    int rank;
+    unsigned d;
+    size_t len, from;
+    s3_gather_item_t *item;
+
+    if (g->what != S3_GATHER_SHARDS || !g->whole) {
+        return 0;
+    }
+
+    len = s3_gather_shard_len(g);
+
+    for (d = 0; d < g->store->n; d++) {
+        item = &g->items[d];
+        rank = item->rank;
+
+        if (!item->good || rank < 0 || rank >= (int) g->entry.need) {
+            continue;
+        }
+
+        /* padding may fill more than the last one */
+
+        from = s3_min((size_t) rank * len, (size_t) g->entry.size);
+        pieces[rank].data = s3_str(item->fetch.record.data.data,
+                                   s3_min(len, g->entry.size - from));
+        pieces[rank].buf = NULL;
+
+        if (d != g->source) {
+            pieces[rank].buf = item->fetch.buf;
+            item->good = 0;
+        }
+    }
+
+    return g->entry.need;
 }
 
 

@@ -118,23 +118,15 @@ s3_put_pause(s3_put_op_t *op, unsigned from, unsigned to,
 static void
 s3_put_acknowledge(s3_put_op_t *op)
 {
-    s3_store_t *store;
     s3_payload_t *payload;
-    s3_entry_t *e;
 
-    store = op->store;
     payload = op->payload;
     payload->refs++;
-    e = &payload->record.entry;
-    store->refs++;
 
     s3_put_finish(op, S3_OK);
 
-    (void) s3_round_start(store, S3_CONFIRM, store->all, payload->record.bucket,
-                          payload->record.key, &e->version,
-                          e->flags & S3_F_KEEP, NULL, NULL);
+    s3_payload_confirm(payload);
     s3_payload_release(payload);
-    s3_store_release(store);
 }
 
 
@@ -365,10 +357,19 @@ s3_put_judge(s3_put_op_t *op)
         return;
     }
 
-    if (!s3_possible(op->store, e, op->tally.no)
-        || (s3_break(RETRY) && op->tally.no))
-    {
+    if (s3_break(RETRY) && op->tally.no) {
         s3_put_dead(op);
+        return;
+    }
+
+    if (!s3_possible(op->store, e, op->tally.no)) {
+        if (e->voters & ~op->tally.no) {
+            s3_put_resolve(op, 1); /* where it is, or comes to be yet, it has
+                                    * to be known as dead */
+        } else {
+            s3_put_dead(op);
+        }
+
         return;
     }
 
@@ -495,6 +496,14 @@ s3_put_attempt(void *data)
         record.expects = op->current.version;
     }
 
+    /* no entry that was copied brings another object's with it */
+
+    if (put->bucket >= S3_BUCKET_FIRST && (put->bucket & 3) == S3_SPACE_OBJECTS)
+    {
+        s3_entry_lineage(e, put->origin,
+                         op->conditional && !put->blind ? &put->root : NULL);
+    }
+
     op->payload = s3_payload_create(op->store, &record, op->data);
 
     memset(&op->tally, 0, sizeof(op->tally));
@@ -536,6 +545,7 @@ s3_put_read(s3_newest_t *nw)
     }
 
     put->newest = op->current.version;
+    put->root = s3_entry_root(&op->current);
 
     if (put->test) {
         rc = put->test(put, live ? &op->current : NULL);
@@ -562,8 +572,8 @@ s3_put_newest(void *data)
 {
     s3_put_op_t *op = data;
 
-    if (s3_newest_start(op->store, op->put->bucket, op->put->key, 0,
-                        s3_put_read, op)
+    if (s3_newest_start(op->store, op->put->bucket, op->put->key,
+                        op->conditional ? 0 : S3_NEWEST_ANY, s3_put_read, op)
         != S3_OK)
     {
         s3_put_finish(op, S3_ENOMEM);
@@ -708,18 +718,6 @@ s3_put_source(s3_put_op_t *op)
             && put->entry.kind != S3_KIND_TOMBSTONE))
     {
         return S3_EINVAL;
-    }
-
-    /* no entry that was copied brings another object's origin with it */
-
-    if (put->bucket >= S3_BUCKET_FIRST && (put->bucket & 3) == S3_SPACE_OBJECTS)
-    {
-        put->entry.extra_len = 0;
-
-        if (put->origin) {
-            s3_put_version(put->entry.extra, put->origin);
-            put->entry.extra_len = S3_VERSION_SIZE;
-        }
     }
 
     if (put->entry.kind == S3_KIND_TOMBSTONE) {

@@ -137,6 +137,27 @@ s3_newest_lacked(s3_newest_t *nw, unsigned drive, const s3_version_t *version)
 }
 
 
+/* Where any answer will do: what a drive has as its newest, if it is an object;
+ * else NULL. */
+
+static s3_entry_t *
+s3_newest_object(s3_newest_t *nw)
+{
+    uint32_t left;
+    s3_lookup_t *lookup;
+
+    for (left = nw->any ? nw->answered : 0; left; left &= left - 1) {
+        lookup = &nw->lookups[s3_lowest(left)];
+
+        if (lookup->n && lookup->entries[0].kind == S3_KIND_OBJECT) {
+            return &lookup->entries[0];
+        }
+    }
+
+    return NULL;
+}
+
+
 static void
 s3_newest_ask(s3_newest_t *nw, uint32_t drives)
 {
@@ -183,6 +204,10 @@ s3_newest_ask(s3_newest_t *nw, uint32_t drives)
 
         drive = nw->store->conf.drives[d];
         drive->ops->read(drive, lookup);
+
+        if (s3_newest_object(nw)) {
+            break;
+        }
     }
 
     nw->starting = starting;
@@ -504,6 +529,14 @@ s3_newest_eval(s3_newest_t *nw)
         return;
     }
 
+    memset(&look, 0, sizeof(look));
+    look.entry = s3_newest_object(nw);
+
+    if (look.entry) {
+        s3_newest_return(nw, &look);
+        return;
+    }
+
     if (s3_count(nw->answered) < nw->store->r) {
         if (nw->pending && !nw->hedged) {
             return;
@@ -522,8 +555,6 @@ s3_newest_eval(s3_newest_t *nw)
     if (nw->pending && !nw->hedged) {
         return;
     }
-
-    memset(&look, 0, sizeof(look));
 
     if (!s3_newest_look(nw, NULL, &look)) {
         s3_newest_return(nw, NULL);
@@ -594,6 +625,7 @@ s3_newest_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
     nw->key = s3_str(copy, key.len);
     nw->passive = (flags & S3_NEWEST_PASSIVE) != 0;
     nw->quiet = (flags & S3_NEWEST_QUIET) != 0;
+    nw->any = (flags & S3_NEWEST_ANY) != 0;
     nw->done = done;
     nw->ctx = ctx;
     nw->refs = 2;

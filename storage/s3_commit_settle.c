@@ -36,27 +36,72 @@ s3_settle_release(s3_settle_t *st)
 
 
 static void
-s3_settle_finish(s3_settle_t *st, int rc)
+s3_settle_confirm(s3_settle_t *st)
+{
+    (void) s3_round_start(st->store, S3_CONFIRM, st->store->all, st->bucket,
+                          st->key, &st->version, st->entry.flags & S3_F_KEEP,
+                          NULL, NULL);
+}
+
+
+static void
+s3_settle_noted(s3_notes_t *notes)
+{
+    s3_settle_t *st = notes->ctx;
+
+    s3_settle_confirm(st);
+    s3_settle_release(st);
+}
+
+
+/* Committed.  Nobody looks again at what is confirmed: what has missed it is
+ * put down first, and the writer does both itself. */
+
+static void
+s3_settle_committed(s3_settle_t *st)
 {
     uint32_t lack;
+
+    if (st->flags & S3_SETTLE_OWN) {
+        return;
+    }
+
+    lack = st->store->all & ~st->tally.yes;
+
+    /* a voter may have the record and no data */
+    if (st->known && st->entry.need && st->entry.layout == S3_LAYOUT_BLOBS) {
+        lack |= st->store->all & ~st->entry.holders;
+    }
+
+    if (lack && st->tally.yes) {
+        st->refs++;
+
+        if (s3_notes_start(st->store, lack, st->tally.yes, st->bucket, st->key,
+                           &st->version, s3_settle_noted, st)
+            != S3_OK)
+        {
+            st->refs--; /* whoever looks next */
+        }
+
+        return;
+    }
+
+    s3_settle_confirm(st);
+}
+
+
+static void
+s3_settle_finish(s3_settle_t *st, int rc)
+{
     s3_store_t *store;
 
     store = st->store;
     st->rc = rc;
 
     if (rc == S3_OK) {
-        lack = store->all & ~st->tally.yes;
+        s3_settle_committed(st);
 
-        if (lack && st->tally.yes && !(st->flags & S3_SETTLE_OWN)) {
-            (void) s3_notes_start(store, lack, st->tally.yes, st->bucket,
-                                  st->key, &st->version, NULL, NULL);
-        }
-
-        (void) s3_round_start(store, S3_CONFIRM, store->all, st->bucket,
-                              st->key, &st->version,
-                              st->entry.flags & S3_F_KEEP, NULL, NULL);
-
-    } else if (rc == S3_ENOENT) {
+    } else if (rc == S3_ENOENT && !(st->flags & S3_SETTLE_OWN)) {
         (void) s3_round_start(store, S3_DEAD, store->all, st->bucket, st->key,
                               &st->version, 0, NULL, NULL);
     }
@@ -86,6 +131,7 @@ s3_settle_learn(s3_settle_t *st, s3_round_t *round)
     t->gone = round->tally.gone & ~(t->yes | t->no);
     t->later = round->tally.later;
     st->confirmed |= round->confirmed;
+    st->dead |= round->dead;
 }
 
 
@@ -128,6 +174,46 @@ s3_settle_round(s3_settle_t *st, s3_mark_kind_t kind, uint32_t drives,
     {
         s3_settle_finish(st, S3_EDOUBT);
     }
+}
+
+
+/*
+ * Dead by count, and so for ever; but what counts may be lost with a drive.  A
+ * writer is going to say that nothing was written.  So before it does, all
+ * voters know that it is dead, or have something newer; or more of them than
+ * may be lost.
+ */
+
+static void
+s3_settle_buried(s3_round_t *round)
+{
+    int rc;
+    uint32_t sure;
+    s3_settle_t *st = round->ctx;
+
+    sure = (round->tally.no | round->tally.later) & st->entry.voters;
+
+    rc = S3_EDOUBT;
+
+    if (!(st->entry.voters & ~sure)
+        || s3_count(sure) > s3_store_parity(st->store, 0))
+    {
+        rc = S3_ENOENT;
+    }
+
+    s3_settle_finish(st, rc);
+}
+
+
+static void
+s3_settle_dead(s3_settle_t *st)
+{
+    if (!(st->flags & S3_SETTLE_OWN)) {
+        s3_settle_finish(st, S3_ENOENT);
+        return;
+    }
+
+    s3_settle_round(st, S3_DEAD, st->store->all, s3_settle_buried);
 }
 
 
@@ -277,10 +363,15 @@ s3_settle_complete(s3_settle_t *st)
 
 /*
  * In doubt for good: all voters have answered but drives that were replaced by
- * empty ones, and what these had said would decide.  It may have been
- * acknowledged, so that it is taken for committed; what is wrong with that is
- * that it may also have been reported as failed, by one who counted a NO of
- * the drive that is gone and did not come to tell the others.
+ * empty ones, and what these had said would decide.  It is taken for
+ * committed, by what its client may have been told.
+ *
+ *  - That it was written: then it has to be.
+ *  - Nothing, or that the outcome is unknown (the writer died, 500, 503): then
+ *    it may be.
+ *  - That it was not written (412, 409): not then.  But before a writer says
+ *    so it has DEAD put down on all voters, or on more of them than may be lost
+ *    (s3_settle_buried()), and one of those has answered here.
  */
 
 static int
@@ -321,9 +412,11 @@ s3_settle_judge(s3_settle_t *st)
         return;
     }
 
-    if (!s3_possible(store, e, t->no | (s3_break(WEAK_KILL) ? t->not_held : 0)))
+    if (st->dead
+        || !s3_possible(store, e,
+                        t->no | (s3_break(WEAK_KILL) ? t->not_held : 0)))
     {
-        s3_settle_finish(st, S3_ENOENT);
+        s3_settle_dead(st);
         return;
     }
 

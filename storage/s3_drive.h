@@ -54,6 +54,22 @@ struct s3_req_s {
 };
 
 
+/*
+ * What a drive wants to be reminded of: out of its YES to a VOTE, in to the
+ * CONFIRM of that version.  Nobody else reads it; lost or all zero, it costs
+ * the drive a look-up.
+ */
+
+typedef struct {
+    uint64_t seq; /* of the arena, 0: nothing */
+    uint32_t arena;
+    uint32_t node;    /* s3_memtable_number() */
+    uint32_t known;   /* what it replaces is: */
+    uint32_t segment; /* place and length of the record, length 0: nothing */
+    uint32_t length;
+} s3_reminder_t;
+
+
 /* VOTE and PUSH. */
 
 typedef struct {
@@ -63,9 +79,11 @@ typedef struct {
     unsigned n_dead;
     unsigned pull : 1; /* PUSH, done for a drive that asked: below its floor,
                         * too */
+    unsigned bare : 1; /* the blobs are gone for good: not asked for */
 
-    s3_entry_t cause; /* NO, BUSY: the entry that caused it */
-    uint64_t clock;   /* the drive's logical clock after this */
+    s3_entry_t cause;       /* NO, BUSY: the entry that caused it */
+    uint64_t clock;         /* the drive's logical clock after this */
+    s3_reminder_t reminder; /* VOTE, YES */
 } s3_vote_t;
 
 
@@ -77,10 +95,11 @@ typedef struct {
     s3_str_t key;
     s3_version_t version;
     unsigned keep : 1; /* CONFIRM of a tombstone: predecessor's data stays */
+    s3_reminder_t reminder; /* CONFIRM */
 
     unsigned newer_confirmed : 1; /* something newer is confirmed here */
     unsigned confirmed : 1;
-    s3_entry_t entry; /* YES: what is held (voters, holders, need) */
+    s3_entry_t entry; /* FENCE, STATUS, YES: what is held */
 } s3_mark_t;
 
 

@@ -17,6 +17,15 @@ s3_entry_size(const s3_entry_t *e)
 }
 
 
+int
+s3_entry_valid(const s3_entry_t *e)
+{
+    return e->kind >= S3_KIND_OBJECT && e->kind <= S3_KIND_DROP
+           && e->flags < 2 * S3_F_PUSHED && e->need <= S3_MAX_DRIVES
+           && e->layout <= S3_LAYOUT_BLOBS && e->extra_len <= S3_MAX_EXTRA;
+}
+
+
 void
 s3_entry_encode(uint8_t *p, const s3_entry_t *e)
 {
@@ -40,6 +49,13 @@ s3_entry_encode(uint8_t *p, const s3_entry_t *e)
     s3_put32(p + 80, e->length);
     memcpy(p + S3_ENTRY_FIXED, e->extra,
            s3_min(e->extra_len, (uint8_t) S3_MAX_EXTRA));
+}
+
+
+void
+s3_entry_unplace(uint8_t *p)
+{
+    memset(p + 72, 0, 12);
 }
 
 
@@ -70,10 +86,7 @@ s3_entry_decode(const uint8_t *p, size_t len, s3_entry_t *e)
     e->offset = s3_get32(p + 76);
     e->length = s3_get32(p + 80);
 
-    if (e->kind < S3_KIND_OBJECT || e->kind > S3_KIND_DROP
-        || e->flags >= 2 * S3_F_PUSHED || e->need > S3_MAX_DRIVES
-        || e->layout > S3_LAYOUT_BLOBS || p[71] != 0
-        || e->extra_len > S3_MAX_EXTRA || len - S3_ENTRY_FIXED < e->extra_len)
+    if (!s3_entry_valid(e) || p[71] != 0 || len - S3_ENTRY_FIXED < e->extra_len)
     {
         return S3_ECORRUPT;
     }
@@ -111,6 +124,24 @@ s3_ref_decode(const uint8_t *p, s3_ref_t *ref)
     }
 
     return S3_OK;
+}
+
+
+void
+s3_entry_lineage(s3_entry_t *e, const s3_version_t *origin,
+                 const s3_version_t *root)
+{
+    e->extra_len = 0;
+
+    if (origin || root) {
+        s3_put_version(e->extra, origin ? origin : &s3_version_none);
+        e->extra_len = S3_VERSION_SIZE;
+    }
+
+    if (root) {
+        s3_put_version(e->extra + S3_VERSION_SIZE, root);
+        e->extra_len = 2 * S3_VERSION_SIZE;
+    }
 }
 
 

@@ -111,21 +111,48 @@ typedef struct {
 
 size_t s3_entry_size(const s3_entry_t *e);
 
+/* Every field in its range: what encoding it gives can be decoded. */
+int s3_entry_valid(const s3_entry_t *e);
+
 /*
- * Which write of a client's an object at a key is: its version, or, where the
- * healer has written the object again as it was, the version that it had at
- * first.  That is all that `extra` is used for in a bucket's objects.
+ * What `extra` is in a bucket's objects and their tombstones: nothing, or the
+ * origin, or origin and root.
+ *
+ *  - Which write of a client's it is: its version, or, where the healer has
+ *    written the object again as it was, the version that it had at first.
+ *  - From which write on each has followed the one before: the newest that
+ *    was made whatever was there, or none, where all began with nothing.  Two
+ *    with the same root have no such write in between.
  */
 
 static inline s3_version_t
 s3_entry_origin(const s3_entry_t *e)
 {
-    return e->extra_len == S3_VERSION_SIZE ? s3_get_version(e->extra)
-                                           : e->version;
+    s3_version_t v;
+
+    v = e->extra_len < S3_VERSION_SIZE ? s3_version_none
+                                       : s3_get_version(e->extra);
+
+    return s3_version_is_none(&v) ? e->version : v;
 }
+
+static inline s3_version_t
+s3_entry_root(const s3_entry_t *e)
+{
+    return e->extra_len == 2 * S3_VERSION_SIZE
+               ? s3_get_version(e->extra + S3_VERSION_SIZE)
+               : s3_entry_origin(e);
+}
+
+/* NULL: the write itself. */
+void s3_entry_lineage(s3_entry_t *e, const s3_version_t *origin,
+                      const s3_version_t *root);
 
 /* Writes s3_entry_size() bytes. */
 void s3_entry_encode(uint8_t *p, const s3_entry_t *e);
+
+/* In encoded form: lies nowhere (yet). */
+void s3_entry_unplace(uint8_t *p);
 
 /* Bytes consumed, or S3_ECORRUPT; every field is checked against its range. */
 ssize_t s3_entry_decode(const uint8_t *p, size_t len, s3_entry_t *e);

@@ -159,15 +159,21 @@ s3_format_parse(const char *text, size_t len, s3_format_t *f)
 }
 
 
-/* What an empty file system may contain. */
+int
+s3_format_stranger(const char *name)
+{
+    return strcmp(name, "lost+found") != 0 && strcmp(name, "lock") != 0
+           && strcmp(name, S3_FORMAT_MARK) != 0
+           && strcmp(name, S3_FORMAT_TMP) != 0;
+}
+
 
 static int
-s3_format_stranger(void *ctx, const char *name)
+s3_format_look(void *ctx, const char *name)
 {
     (void) ctx;
 
-    return strcmp(name, "lost+found") != 0 && strcmp(name, "lock") != 0
-           && strcmp(name, S3_FORMAT_TMP) != 0;
+    return s3_format_stranger(name);
 }
 
 
@@ -184,7 +190,7 @@ s3_format_load(s3_fs_t *fs, s3_format_t *f)
     rc = fs->open(fs, S3_FORMAT_FILE, S3_O_READ, &file);
 
     if (rc == S3_ENOENT) {
-        rc = fs->list(fs, "", s3_format_stranger, NULL);
+        rc = fs->list(fs, "", s3_format_look, NULL);
         return rc == S3_OK ? S3_ENOENT : rc > 0 ? S3_EEXIST : rc;
     }
 
@@ -247,6 +253,10 @@ s3_format_save(s3_fs_t *fs, const s3_format_t *f)
 
     if (rc == S3_OK) {
         rc = fs->syncdir(fs, "");
+    }
+
+    if (rc == S3_OK) {
+        (void) fs->unlink(fs, S3_FORMAT_MARK); /* it has been done */
     }
 
     return rc;
@@ -387,7 +397,7 @@ s3_format_fill(const s3_format_conf_t *conf, unsigned i, s3_format_t *f,
 
 static int
 s3_format_create(const s3_format_conf_t *conf, s3_format_t *out,
-                 const s3_format_t *model)
+                 const s3_format_t *model, int *fresh)
 {
     int rc;
     unsigned i;
@@ -398,9 +408,11 @@ s3_format_create(const s3_format_conf_t *conf, s3_format_t *out,
             s3_format_say(conf, i,
                           "is missing: a new store needs all of its "
                           "drives");
-            return S3_EUNAVAIL;
+            return conf->partial ? S3_OK : S3_EUNAVAIL;
         }
     }
+
+    *fresh = 1;
 
     if (model) {
         memcpy(store, model->store, 16);
@@ -461,7 +473,7 @@ s3_format_complete(const s3_format_conf_t *conf, s3_format_t *out,
             }
         }
 
-        return S3_EUNAVAIL;
+        return conf->partial ? S3_OK : S3_EUNAVAIL;
     }
 
     for (i = 0; i < conf->n; i++) {
@@ -520,8 +532,7 @@ s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh)
     }
 
     if (ready == 0) {
-        *fresh = 1;
-        return s3_format_create(conf, out, model);
+        return s3_format_create(conf, out, model, fresh);
     }
 
     return s3_format_complete(conf, out, model);

@@ -27,6 +27,9 @@
 
 #define S3_FORMAT_VERSION 1
 
+/* An empty file of this name tells that a directory is meant to be a drive. */
+#define S3_FORMAT_MARK "s3-replace"
+
 typedef enum {
     S3_FORMAT_MISSING = 0, /* no fs */
     S3_FORMAT_EMPTY,
@@ -51,6 +54,7 @@ typedef struct {
     s3_fs_t *const *fs;       /* NULL: missing */
     const char *const *names; /* or NULL */
     unsigned parity;          /* so many may be missing or new */
+    unsigned partial : 1;     /* more of them missing are no error */
     uint64_t created;         /* now, seconds */
     void (*random)(void *ctx, void *buf, size_t len);
     void (*log)(void *ctx, int level, const char *message);
@@ -61,6 +65,11 @@ typedef struct {
  * Blocking.  Reads all of them, decides, writes what is new.  out[n]: what
  * each drive is now; *fresh: a new store was made.  S3_EFOREIGN, S3_EVERSION,
  * S3_ECORRUPT, S3_EUNAVAIL (too many missing), or what writing gave.
+ *
+ * `partial`: with too many missing nothing is written, and what stays EMPTY or
+ * NEW is not in use.  So a directory gets to be a drive only where all of them
+ * are empty, a new store, or where so many drives with data are there that the
+ * others are within the parity.
  */
 int s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh);
 
@@ -68,6 +77,9 @@ int s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh);
  * directory is not empty. */
 int s3_format_load(s3_fs_t *fs, s3_format_t *f);
 int s3_format_save(s3_fs_t *fs, const s3_format_t *f);
+
+/* 0: a directory with a file of that name may still count as empty. */
+int s3_format_stranger(const char *name);
 
 /* Text form, for tests and fuzzers. */
 int s3_format_parse(const char *text, size_t len, s3_format_t *f);

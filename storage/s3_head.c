@@ -1,4 +1,5 @@
 #include "storage/s3_commit.h"
+#include "storage/s3_recent.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ typedef struct {
     s3_head_t *head;
     s3_store_t *store;
     s3_object_t *object;
+    unsigned what; /* S3_GATHER_... */
     unsigned tries;
 } s3_head_op_t;
 
@@ -25,6 +27,10 @@ s3_object_release(s3_object_t *object)
 {
     if (object == NULL || --object->refs) {
         return;
+    }
+
+    while (object->n_pieces) {
+        free(object->pieces[--object->n_pieces].buf);
     }
 
     s3_buf_release(object->data);
@@ -81,38 +87,73 @@ s3_head_gathered(s3_gather_t *g)
 
     entry = op->object->entry;
     op->object->record = *g->record;
+    op->object->n_pieces = s3_gather_pieces(g, op->object->pieces);
     op->object->buf = s3_gather_take(g);
     op->object->entry = entry;
     op->object->data = g->data ? s3_buf_ref(g->data) : NULL;
 
-    if (entry.layout != S3_LAYOUT_COPIES) {
+    if (entry.layout != S3_LAYOUT_COPIES || op->what == S3_GATHER_META) {
         op->object->record.data = s3_null_str;
+    }
+
+    if (op->what == S3_GATHER_META && op->store->recent) {
+        s3_recent_keep(op->store->recent, op->object);
     }
 
     s3_head_finish(op, S3_OK);
 }
 
 
+/* What of the record is wanted. */
+
+static unsigned
+s3_head_what(const s3_head_t *head, const s3_entry_t *e)
+{
+    if (e->layout == S3_LAYOUT_COPIES && !head->meta) {
+        return S3_GATHER_RECORD;
+    }
+
+    return e->layout == S3_LAYOUT_INLINE && head->data ? S3_GATHER_SHARDS
+                                                       : S3_GATHER_META;
+}
+
+
 static void
 s3_head_found(s3_newest_t *nw)
 {
-    unsigned what;
     s3_head_op_t *op = nw->ctx;
 
-    op->head->newest = nw->rc == S3_OK ? nw->entry.version : s3_version_none;
+    if (nw->rc == S3_OK) {
+        op->head->newest = nw->entry.version;
+        op->head->root = s3_entry_root(&nw->entry);
+    }
 
     if (nw->rc != S3_OK || nw->entry.kind == S3_KIND_TOMBSTONE) {
         s3_head_finish(op, nw->rc == S3_OK ? S3_ENOENT : nw->rc);
         return;
     }
 
-    op->object = calloc(1, sizeof(s3_object_t));
+    op->what = s3_head_what(op->head, &nw->entry);
+
+    if (op->what == S3_GATHER_META && op->store->recent && !op->head->brief) {
+        op->object =
+            s3_recent_find(op->store->recent, nw->bucket, nw->key, &nw->entry);
+
+        if (op->object) {
+            s3_head_finish(op, S3_OK);
+            return;
+        }
+    }
+
+    op->object =
+        s3_zalloc(sizeof(s3_object_t) + nw->entry.need * sizeof(s3_piece_t));
     if (op->object == NULL) {
         s3_head_finish(op, S3_ENOMEM);
         return;
     }
 
     op->object->refs = 1;
+    op->object->pieces = (s3_piece_t *) (op->object + 1);
     op->object->bucket = nw->bucket;
     op->object->entry = nw->entry;
 
@@ -121,17 +162,8 @@ s3_head_found(s3_newest_t *nw)
         return;
     }
 
-    what = S3_GATHER_META;
-
-    if (nw->entry.layout == S3_LAYOUT_COPIES) {
-        what = S3_GATHER_RECORD;
-
-    } else if (nw->entry.layout == S3_LAYOUT_INLINE && op->head->data) {
-        what = S3_GATHER_DATA;
-    }
-
     if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry, nw->held,
-                        nw, what, s3_head_gathered, op)
+                        nw, op->what, s3_head_gathered, op)
         != S3_OK)
     {
         s3_head_finish(op, S3_ENOMEM);
@@ -158,8 +190,9 @@ s3_store_head(s3_head_t *head)
 
     head->object = NULL;
     head->newest = s3_version_none;
+    head->root = s3_version_none;
 
-    op = calloc(1, sizeof(s3_head_op_t));
+    op = s3_zalloc(sizeof(s3_head_op_t));
     if (op == NULL) {
         head->rc = S3_ENOMEM;
         head->done(head);

@@ -56,6 +56,9 @@ struct s3_repair_s {
     void *ctx;
 
     unsigned recode : 1; /* where it gains something */
+    unsigned judged : 1; /* whether the part is an orphan */
+    unsigned lost : 1;   /* data that can't be made anew */
+    unsigned known : 1;  /* the drive has the record */
     int recode_rc;
     unsigned ref;
     s3_payload_t *payload;
@@ -78,6 +81,16 @@ int s3_recode_gain(s3_store_t *store, const s3_entry_t *e, s3_str_t refs);
  * is a newer one; else nothing changed (S3_EDOUBT: perhaps it did).
  */
 int s3_recode_start(s3_store_t *store, s3_object_t *object,
+                    void (*done)(void *ctx, int rc), void *ctx);
+
+
+/*
+ * A part whose data is gone for good: it is removed if its upload is gone, too.
+ * S3_OK: it was; S3_ECORRUPT: the upload is there; or the error of asking and
+ * removing.  S3_EINVAL: not a part, S3_ENOMEM; done() won't be called then.
+ */
+int s3_orphan_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
+                    const s3_version_t *version,
                     void (*done)(void *ctx, int rc), void *ctx);
 
 

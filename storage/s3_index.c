@@ -76,7 +76,7 @@ s3_tabset_release(s3_index_t *ix, s3_tabset_t *set)
 }
 
 
-/* The list as it is now, with what is open here already. */
+/* The list as it is now, with what is open here already and whole. */
 
 static int
 s3_index_plan(s3_index_t *ix)
@@ -103,7 +103,9 @@ s3_index_plan(s3_index_t *ix)
     for (i = 0; i < set->n; i++) {
 
         for (j = 0; ix->current && j < ix->current->n; j++) {
-            if (ix->current->tables[j]->stats.id == list->tables[i].id) {
+            if (ix->current->tables[j]->stats.id == list->tables[i].id
+                && !ix->current->tables[j]->broken)
+            {
                 set->tables[i] = s3_table_hold(ix->current->tables[j]);
                 break;
             }
@@ -195,6 +197,7 @@ s3_index_take(s3_index_t *ix)
 
     for (i = 0; i < ix->n_missing; i++) {
         set->tables[ix->places[i]] = ix->opened[i];
+        set->broken += ix->opened[i] && ix->opened[i]->broken;
         ix->opened[i] = NULL;
     }
 
@@ -295,6 +298,7 @@ s3_index_opened(s3_task_t *task)
 
     if (rc == S3_OK || rc == S3_ENOENT) {
         ix->retry = 0;
+        ix->reopen = ix->loop->mono_ms(ix->loop) + S3_INDEX_RETRY_MS;
         s3_index_refresh(ix);
 
     } else {
@@ -313,15 +317,31 @@ s3_index_opened(s3_task_t *task)
 }
 
 
-void
-s3_index_refresh(s3_index_t *ix)
+/* Is there something to open? */
+
+static int
+s3_index_due(s3_index_t *ix)
 {
     s3_zdrive_t *d = &ix->zone->drives[ix->drive];
 
-    if (ix->opening || ix->quiet || ix->current == NULL
-        || __atomic_load_n(&d->generation, __ATOMIC_ACQUIRE)
-               == ix->current->generation)
+    if (ix->opening || ix->quiet || ix->current == NULL) {
+        return 0;
+    }
+
+    if (__atomic_load_n(&d->generation, __ATOMIC_ACQUIRE)
+        != ix->current->generation)
     {
+        return 1;
+    }
+
+    return ix->current->broken && ix->loop->mono_ms(ix->loop) >= ix->reopen;
+}
+
+
+void
+s3_index_refresh(s3_index_t *ix)
+{
+    if (!s3_index_due(ix)) {
         return;
     }
 

@@ -3,7 +3,9 @@
  * tables that this process has open.
  *
  *   s3_tabset_t   the open tables of one generation, counted; one that is
- *                 damaged has a placeholder, s3_table_broken()
+ *                 damaged has a placeholder, s3_table_broken(), and is opened
+ *                 again from time to time: what did not hold was perhaps a
+ *                 read, and then nobody makes the table anew
  *   s3_find_t     all entries of one key that the tables have; resumable
  *   s3_view_t     those and the memtables' together: one item a version,
  *                 newest first, with its state.  This is what votes decide on
@@ -39,6 +41,7 @@ typedef struct s3_find_s s3_find_t;
 struct s3_tabset_s {
     unsigned refs;
     unsigned n;
+    unsigned broken; /* placeholders among them */
     uint64_t generation;
     s3_tabset_t *next;
     s3_table_t *tables[S3_ZONE_TABLES]; /* newest first */
@@ -61,6 +64,7 @@ struct s3_index_s {
     unsigned opening : 1;
     unsigned quiet : 1; /* opens no more */
     uint64_t retry;     /* ms: not before; opening failed */
+    uint64_t reopen;    /* ms: placeholders not before */
     s3_tabset_t *next;
     unsigned n_missing;
     unsigned places[S3_ZONE_TABLES]; /* in next->tables */
@@ -150,6 +154,7 @@ typedef struct {
     s3_item_state_t *items; /* newest version first */
     unsigned n;
     unsigned room;
+    s3_memplace_t place; /* of the key in the active memtable */
     s3_item_state_t fixed[4];
 } s3_view_t;
 

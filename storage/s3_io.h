@@ -78,6 +78,11 @@ struct s3_fs_s {
     int (*space)(s3_fs_t *fs, uint64_t *bytes_free, uint64_t *bytes_total);
     /* when the file was last written, seconds since 1970; may be NULL */
     int (*mtime)(s3_fs_t *fs, const char *path, uint64_t *seconds);
+    /* another drive may be at the place of the one that was found there: look
+     * for it anew; no file is open.  May be NULL */
+    void (*forget)(s3_fs_t *fs);
+    /* in a task: leaves the drive to others for a while; may be NULL */
+    void (*pause)(s3_fs_t *fs, unsigned ms);
 
     void *impl;
     unsigned drive; /* index in the store */

@@ -220,12 +220,29 @@ static const s3_drive_ops_t s3_local_ops = {
 static int
 s3_local_open(s3_local_t *l)
 {
+    uint32_t part;
+
     l->opening = __atomic_load_n(&l->zd->arrivals, __ATOMIC_ACQUIRE);
 
     /* no memtable is reused between the look at the list of tables and the
      * word that it is in use here */
     __atomic_store_n(&l->zone->procs[l->slot].seen[l->index], 0,
                      __ATOMIC_SEQ_CST);
+
+    /* whoever makes it anew has either seen that, or is seen here */
+    if (!__atomic_load_n(&l->zd->known, __ATOMIC_SEQ_CST)) {
+        return S3_EUNAVAIL;
+    }
+
+    part = __atomic_load_n(&l->zd->part, __ATOMIC_ACQUIRE);
+
+    if (l->part != part) {
+        l->part = part;
+
+        if (l->fs->forget) {
+            l->fs->forget(l->fs);
+        }
+    }
 
     return s3_index_open(&l->ix, l->zone, l->index, l->slot, l->loop, l->fs);
 }
@@ -263,6 +280,7 @@ s3_local_start(s3_local_t *l)
     }
 
     l->arrival = l->opening;
+    l->unclosed = 0;
     l->freed_seen = __atomic_load_n(&l->zd->freed_count, __ATOMIC_ACQUIRE);
     s3_local_look(l);
 
@@ -304,6 +322,7 @@ s3_local_create(const s3_local_conf_t *conf, s3_local_t **out)
     l->slot = conf->slot;
     l->incarnation = conf->zone->procs[conf->slot].incarnation;
     l->segment_size = conf->segment_size;
+    l->part = __atomic_load_n(&l->zd->part, __ATOMIC_ACQUIRE);
     l->encode_last = &l->encode;
     l->confirms_last = &l->confirms;
     l->drops_last = &l->drops;
@@ -367,6 +386,7 @@ void
 s3_local_destroy(s3_local_t *l, int died)
 {
     s3_op_t *op;
+    s3_write_t *w;
 
     l->dead = died != 0;
 
@@ -377,6 +397,12 @@ s3_local_destroy(s3_local_t *l, int died)
         op = l->free_ops;
         l->free_ops = op->next;
         free(op);
+    }
+
+    while (l->free_writes) {
+        w = l->free_writes;
+        l->free_writes = w->next;
+        free(w);
     }
 
     free(l);
@@ -478,6 +504,14 @@ s3_local_reopen(s3_local_t *l)
     }
 
     s3_local_stop(l, 0);
+
+    if (!__atomic_load_n(&l->zd->known, __ATOMIC_ACQUIRE)) {
+        /* another one is coming */
+        __atomic_store_n(&l->zone->procs[l->slot].seen[l->index], UINT64_MAX,
+                         __ATOMIC_SEQ_CST);
+        return;
+    }
+
     s3_local_arrive(l, l->fs, NULL, NULL);
 }
 

@@ -243,7 +243,7 @@ s3_keep_decide(s3_op_t *op)
     }
 
     s3_record_of(&r, op->bucket, op->key, &op->version, (s3_kind_t) k->kind);
-    rc = s3_local_append(l, op, &r, NULL);
+    rc = s3_local_append(l, op, &r, NULL, NULL);
 
     if (rc == S3_AGAIN) {
         rc = S3_OP_STALL;

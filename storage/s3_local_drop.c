@@ -57,6 +57,9 @@ s3_confirm_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
 }
 
 
+/* Looked after at the end of the turn: not from inside a decision, whose writes
+ * come first, and all of a batch together. */
+
 static void
 s3_confirm_drop(s3_local_t *l, s3_confirm_t *c)
 {
@@ -64,8 +67,9 @@ s3_confirm_drop(s3_local_t *l, s3_confirm_t *c)
     *l->drops_last = c;
     l->drops_last = &c->next;
     l->n_drops++;
+    l->n_known += c->node != NULL;
 
-    s3_local_next_drop(l);
+    l->loop->defer(l->loop, &l->confirm_defer);
 }
 
 
@@ -84,7 +88,8 @@ s3_confirm_pop(s3_local_t *l)
 
 void
 s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                       const s3_version_t *v, int keep, s3_memnode_t *alone)
+                       const s3_version_t *v, int keep, s3_memnode_t *node,
+                       const s3_reminder_t *reminder)
 {
     s3_confirm_t *c;
 
@@ -96,9 +101,15 @@ s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
     }
 
     c->keep = keep != 0;
-    c->node = alone;
-    c->arena = (uint8_t) l->zd->active;
-    c->arena_seq = l->zd->arenas[c->arena].seq;
+
+    if (node) {
+        c->node = node;
+        c->arena = (uint8_t) reminder->arena;
+        c->arena_seq = reminder->seq;
+        c->segment = reminder->segment;
+        c->length = reminder->length;
+    }
+
     *l->confirms_last = c;
     l->confirms_last = &c->next;
     l->n_confirms++;
@@ -118,12 +129,7 @@ s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
     c = s3_confirm_create(l, bucket, key, v);
 
     if (c) {
-        /* not from inside a decision: its writes come first */
-        c->next = NULL;
-        *l->drops_last = c;
-        l->drops_last = &c->next;
-        l->n_drops++;
-        l->loop->defer(l->loop, &l->confirm_defer);
+        s3_confirm_drop(l, c);
     }
 }
 
@@ -164,21 +170,8 @@ s3_confirm_logged(s3_write_t *w, int rc)
 {
     s3_confirm_t *c = w->ctx;
     s3_local_t *l = c->l;
-    s3_zarena_t *a = &l->zd->arenas[c->arena];
 
     l->n_confirms--;
-
-    if (rc == S3_OK && c->node) {
-        s3_local_lock(l);
-
-        if (a->used && a->seq == c->arena_seq) {
-            s3_memnode_flag(c->node, S3_MEM_SURE);
-        }
-
-        s3_local_unlock(l);
-        free(c);
-        return;
-    }
 
     if (rc != S3_OK) {
         l->unsure = 1;
@@ -259,7 +252,8 @@ s3_local_confirm_again(s3_local_t *l)
                 && e.flags & S3_F_CONFIRMED)
             {
                 s3_local_queue_confirm(l, node->bucket, s3_memnode_key(node),
-                                       &e.version, e.flags & S3_F_KEEP, NULL);
+                                       &e.version, e.flags & S3_F_KEEP, NULL,
+                                       NULL);
             }
         }
     }
@@ -419,11 +413,70 @@ s3_drop_decide(s3_op_t *op)
 }
 
 
+/* Where all that has to be dropped was known when v was voted for, and nothing
+ * was put next to v since; 0: it has to be looked for.  Under the lock. */
+
+static int
+s3_drop_known(s3_local_t *l, const s3_confirm_t *c)
+{
+    s3_zseg_t *seg;
+    s3_zdrive_t *zd = l->zd;
+
+    if (c->node == NULL || c->arena != zd->active
+        || c->arena_seq != zd->arenas[c->arena].seq
+        || s3_memnode_touched(c->node))
+    {
+        return 0;
+    }
+
+    s3_memnode_flag(c->node, S3_MEM_SURE);
+
+    seg = c->length ? s3_zone_segment(l->zone, l->index, c->segment) : NULL;
+
+    if (seg) {
+        seg->live -= s3_min((int64_t) c->length, seg->live);
+    }
+
+    return 1;
+}
+
+
+static void
+s3_drop_all_known(s3_local_t *l)
+{
+    s3_confirm_t *c, **p;
+
+    s3_local_lock(l);
+
+    for (p = &l->drops; *p; /* void */) {
+        c = *p;
+
+        if (!s3_drop_known(l, c)) {
+            p = &c->next;
+            continue;
+        }
+
+        *p = c->next;
+        l->n_drops--;
+        free(c);
+    }
+
+    l->drops_last = p;
+    l->n_known = 0;
+
+    s3_local_unlock(l);
+}
+
+
 void
 s3_local_next_drop(s3_local_t *l)
 {
     s3_op_t *op;
     s3_confirm_t *c;
+
+    if (l->n_known && !l->dead) {
+        s3_drop_all_known(l);
+    }
 
     while (l->drops && l->dropping < S3_DROP_JOBS && !l->dead) {
         c = l->drops;

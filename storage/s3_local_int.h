@@ -43,10 +43,8 @@ struct s3_op_s {
     void *req; /* the request's structure */
     uint64_t bucket;
     s3_str_t key;
-    s3_find_t find;
 
     /* votes look whether the bucket is closed, too */
-    s3_find_t closed;
     uint8_t closed_key[8];
 
     s3_memnode_t *node; /* waited for */
@@ -64,8 +62,12 @@ struct s3_op_s {
     int rc;
     s3_answer_t answer;
     s3_version_t version;
-    s3_entry_t cause;
     int64_t aux;
+    s3_entry_t cause;
+
+    /* large, and not cleared as a whole */
+    s3_find_t find;
+    s3_find_t closed;
     s3_task_t task;
 };
 
@@ -81,9 +83,9 @@ struct s3_write_s {
     void (*done)(s3_write_t *w, int rc); /* or NULL */
     void *ctx;
     s3_log_place_t place;
-    s3_record_t record; /* until it is encoded */
     size_t size;
-    int rc; /* of the encoding */
+    int rc;             /* of the encoding */
+    s3_record_t record; /* until it is encoded */
 };
 
 
@@ -128,8 +130,10 @@ struct s3_confirm_s {
     uint8_t keep;
     uint8_t arena;
     uint64_t arena_seq;
-    s3_memnode_t *node; /* its only one, as long as the arena is that one, with
-                         * nothing older to be dropped; NULL: not known */
+    s3_memnode_t *node; /* its only one, as long as the arena is that one, and
+                         * what it replaces is known; NULL: not known */
+    uint32_t segment;   /* place and length of the record it replaces */
+    uint32_t length;    /* 0: none */
     uint8_t logged;
     uint8_t tries;
     uint16_t key_len;
@@ -173,6 +177,11 @@ struct s3_local_s {
     unsigned unread;       /* reads in a row that failed */
     uint32_t opening;      /* the arrival that is being opened */
 
+    /* of that bucket the tables of that generation do not say "closed" */
+    uint64_t unclosed;
+    uint64_t unclosed_generation;
+    uint32_t part; /* of the drive, that fs is known to lead to */
+
     s3_task_t open_task;
     unsigned open_set : 1;
     int open_rc;
@@ -188,6 +197,7 @@ struct s3_local_s {
     s3_confirm_t *drops; /* confirmed durably; predecessors may go */
     s3_confirm_t **drops_last;
     unsigned n_drops;
+    unsigned n_known; /* of them, what they replace: a look is worth it */
     unsigned dropping;
 
     uint64_t freed_seen;
@@ -197,6 +207,8 @@ struct s3_local_s {
 
     s3_op_t *free_ops;
     unsigned n_free_ops;
+    s3_write_t *free_writes;
+    unsigned n_free_writes;
 
     s3_maintain_t *maintain;
 };
@@ -228,11 +240,11 @@ void s3_local_read_ended(void *ctx, int rc);
 
 /*
  * A record into the log, its entry into the memtable; under the lock.  The
- * slices of r stay until the lock is released.  S3_OK, S3_AGAIN (stall), or
- * an error.  done: called when durable, or failed; may be NULL.
+ * slices of r stay until the lock is released.  place: where a view found the
+ * key, or NULL.  S3_OK, S3_AGAIN (stall), or an error.
  */
 int s3_local_append(s3_local_t *l, s3_op_t *op, const s3_record_t *r,
-                    s3_write_t **out);
+                    const s3_memplace_t *place, s3_write_t **out);
 
 /* The same without an entry: CONFIRM. */
 int s3_local_append_log(s3_local_t *l, const s3_record_t *r,
@@ -270,11 +282,11 @@ void s3_local_confirm(s3_drive_t *d, s3_mark_t *mark);
 int s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v);
 
 /* s3_local_drop.c */
-/* alone: v's node in the active memtable, where the drive has nothing else of
- * the key; or NULL. */
-void
-s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                       const s3_version_t *v, int keep, s3_memnode_t *alone);
+/* node: v's in the active memtable, where `reminder` knows what it replaces; or
+ * NULL, and then it may be NULL, too. */
+void s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                            const s3_version_t *v, int keep, s3_memnode_t *node,
+                            const s3_reminder_t *reminder);
 /* All versions that are known to be committed by memory alone, once more. */
 void s3_local_confirm_again(s3_local_t *l);
 void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,

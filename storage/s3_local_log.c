@@ -6,6 +6,8 @@
 #include "storage/s3_local_int.h"
 #include <stdlib.h>
 
+#define S3_LOCAL_FREE_WRITES 256
+
 
 void
 s3_local_lock(s3_local_t *l)
@@ -13,6 +15,47 @@ s3_local_lock(s3_local_t *l)
     if (l->locked++ == 0) {
         s3_zone_lock(l->zd);
     }
+}
+
+
+static s3_write_t *
+s3_write_create(s3_local_t *l)
+{
+    s3_write_t *w;
+
+    w = l->free_writes;
+
+    if (w) {
+        l->free_writes = w->next;
+        l->n_free_writes--;
+
+    } else {
+        w = malloc(sizeof(*w));
+        if (w == NULL) {
+            return NULL;
+        }
+    }
+
+    memset(w, 0, offsetof(s3_write_t, record));
+    w->l = l;
+
+    return w;
+}
+
+
+static void
+s3_write_free(s3_write_t *w)
+{
+    s3_local_t *l = w->l;
+
+    if (l->n_free_writes < S3_LOCAL_FREE_WRITES) {
+        w->next = l->free_writes;
+        l->free_writes = w;
+        l->n_free_writes++;
+        return;
+    }
+
+    free(w);
 }
 
 
@@ -59,7 +102,7 @@ s3_write_done(s3_log_waiter_t *waiter, int rc)
         w->done(w, rc);
     }
 
-    free(w);
+    s3_write_free(w);
 
     if (op) {
         op->writes--;
@@ -109,7 +152,6 @@ s3_local_unlock(s3_local_t *l)
                          l->index + 1, s3_strerror(w->rc));
         }
 
-        memset(&w->record, 0, sizeof(w->record));
         s3_log_on_durable(l->log, &w->place, &w->waiter);
     }
 }
@@ -173,7 +215,7 @@ s3_local_reserve(s3_local_t *l, const s3_record_t *r, s3_write_t **out)
         return S3_EINVAL;
     }
 
-    w = calloc(1, sizeof(*w));
+    w = s3_write_create(l);
     if (w == NULL) {
         return S3_ENOMEM;
     }
@@ -181,11 +223,10 @@ s3_local_reserve(s3_local_t *l, const s3_record_t *r, s3_write_t **out)
     rc = s3_log_reserve(l->log, size, &w->place);
     if (rc != S3_OK) {
         l->log_full = rc == S3_AGAIN;
-        free(w);
+        s3_write_free(w);
         return rc;
     }
 
-    w->l = l;
     w->size = size;
     w->record = *r;
     w->waiter.done = s3_write_done;
@@ -210,7 +251,7 @@ s3_local_reserve(s3_local_t *l, const s3_record_t *r, s3_write_t **out)
 
 int
 s3_local_append(s3_local_t *l, s3_op_t *op, const s3_record_t *r,
-                s3_write_t **out)
+                const s3_memplace_t *place, s3_write_t **out)
 {
     int rc;
     s3_entry_t e;
@@ -234,8 +275,8 @@ s3_local_append(s3_local_t *l, s3_op_t *op, const s3_record_t *r,
     e.length = (uint32_t) w->size;
 
     m = s3_zone_arena(l->zone, l->index, l->zd->active);
-    w->node = s3_memtable_insert(m, r->bucket, r->key, &e, S3_MEM_PENDING,
-                                 l->slot, l->incarnation);
+    w->node = s3_memtable_insert_at(m, place, r->bucket, r->key, &e,
+                                    S3_MEM_PENDING, l->slot, l->incarnation);
     w->op = op;
 
     if (e.flags & S3_F_CONFIRMED && w->node) {

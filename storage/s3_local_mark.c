@@ -138,7 +138,7 @@ s3_fence_decide(s3_op_t *op)
 
         if (rc == 0) {
             s3_record_of(&r, op->bucket, op->key, &op->version, S3_KIND_FENCE);
-            rc = s3_op_appended(op, s3_local_append(op->l, op, &r, NULL),
+            rc = s3_op_appended(op, s3_local_append(op->l, op, &r, NULL, NULL),
                                 S3_ANSWER_NO);
         }
     }
@@ -208,7 +208,7 @@ s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v)
     }
 
     s3_record_of(&r, op->bucket, op->key, v, S3_KIND_DEAD);
-    rc = s3_local_append(l, op, &r, NULL);
+    rc = s3_local_append(l, op, &r, NULL, NULL);
 
     if (rc == S3_OK && x) {
         seg = s3_zone_segment(l->zone, l->index, x->e.segment);
@@ -297,52 +297,93 @@ s3_confirm_active(s3_local_t *l, s3_memnode_t *n, uint64_t bucket, s3_str_t key,
 
 
 /*
- * Nearly always v was voted for a moment ago: it is in the active memtable, and
- * the first of its key there.  A vote refuses what is older than anything that
- * the drive has, so nothing newer is anywhere else, and neither tables nor
- * other memtables have to be asked.  0: they have to.
+ * v's node in the active memtable, where it is the newest of its key.  Nearly
+ * always v was voted for a moment ago and that is so: a vote refuses what is
+ * older than anything that the drive has, so nothing newer is anywhere else,
+ * and neither tables nor other memtables have to be asked.  Where nothing was
+ * put next to the node that the reminder names, the memtable need not be
+ * searched either: *known.
  */
 
-static int
-s3_confirm_newest(s3_local_t *l, s3_mark_t *mark)
+static s3_memnode_t *
+s3_confirm_newest(s3_local_t *l, s3_mark_t *mark, int *known)
 {
-    uint8_t flags, is;
+    s3_memnode_t *n;
+    s3_version_t version;
+    s3_memtable_t *m;
+    const s3_reminder_t *r = &mark->reminder;
+
+    *known = 0;
+    m = s3_zone_arena(l->zone, l->index, l->zd->active);
+
+    if (r->seq && r->arena == l->zd->active
+        && r->seq == l->zd->arenas[r->arena].seq)
+    {
+        n = s3_memtable_node(m, r->node, &mark->version);
+
+        if (n && !s3_memnode_touched(n)) {
+            *known = r->known;
+            return n;
+        }
+    }
+
+    n = s3_memtable_seek(m, mark->bucket, mark->key);
+
+    if (n && s3_memnode_is(n, mark->bucket, mark->key)) {
+        version = s3_memnode_version(n);
+
+        if (s3_version_cmp(&version, &mark->version) == 0) {
+            return n;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* 1: done; 0: tables and other memtables have to be asked. */
+
+static int
+s3_confirm_at_once(s3_local_t *l, s3_mark_t *mark)
+{
+    int known;
+    uint8_t flags;
+    s3_entry_t e;
     s3_memnode_t *n;
     s3_mem_state_t state;
 
-    n = s3_memtable_seek(s3_zone_arena(l->zone, l->index, l->zd->active),
-                         mark->bucket, mark->key);
+    n = s3_confirm_newest(l, mark, &known);
 
-    if (n == NULL || n->bucket != mark->bucket
-        || !s3_str_eq(s3_memnode_key(n), mark->key)
-        || s3_memnode_entry(n, &mark->entry) != S3_OK
-        || s3_version_cmp(&mark->entry.version, &mark->version) != 0
-        || !s3_entry_is_record(&mark->entry))
+    if (n == NULL || s3_memnode_entry(n, &e) != S3_OK || !s3_entry_is_record(&e)
+        || e.flags & (S3_F_CONFIRMED | S3_F_PUSHED))
     {
         return 0;
     }
 
     state = s3_memnode_state(n);
-    is = __atomic_load_n(&n->flags, __ATOMIC_ACQUIRE);
 
-    if ((state != S3_MEM_PENDING && state != S3_MEM_DURABLE)
-        || mark->entry.flags & (S3_F_CONFIRMED | S3_F_PUSHED))
-    {
+    if (state != S3_MEM_PENDING && state != S3_MEM_DURABLE) {
         return 0;
     }
 
     flags = S3_F_CONFIRMED;
 
-    if (mark->keep && mark->entry.kind == S3_KIND_TOMBSTONE) {
+    if (mark->keep && e.kind == S3_KIND_TOMBSTONE) {
         flags |= S3_F_KEEP;
     }
 
-    (void) s3_confirm_active(l, n, mark->bucket, mark->key, &mark->version,
-                             flags);
+    if (known) {
+        s3_memnode_flag(n, flags); /* there is no other */
+
+    } else {
+        (void) s3_confirm_active(l, n, mark->bucket, mark->key, &mark->version,
+                                 flags);
+    }
 
     mark->confirmed = 1;
     s3_local_queue_confirm(l, mark->bucket, mark->key, &mark->version,
-                           flags & S3_F_KEEP, is & S3_MEM_ALONE ? n : NULL);
+                           flags & S3_F_KEEP, known ? n : NULL,
+                           &mark->reminder);
 
     return 1;
 }
@@ -416,7 +457,7 @@ s3_confirm_decide(s3_op_t *op)
 
     mark->confirmed = 1;
     s3_local_queue_confirm(l, op->bucket, op->key, &op->version,
-                           flags & S3_F_KEEP, NULL);
+                           flags & S3_F_KEEP, NULL, NULL);
     rc = s3_op_answer(op, S3_OK, S3_ANSWER_YES);
 
 done:
@@ -460,7 +501,7 @@ s3_local_confirm(s3_drive_t *d, s3_mark_t *mark)
         mark->newer_confirmed = 0;
 
         s3_local_lock(l);
-        done = s3_confirm_newest(l, mark);
+        done = s3_confirm_at_once(l, mark);
         s3_local_unlock(l);
 
         if (done) {

@@ -33,9 +33,9 @@ s3_op_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
         }
     }
 
-    memset(op, 0, offsetof(s3_op_t, cause));
-    memset(&op->cause, 0, sizeof(op->cause));
-    op->aux = 0;
+    memset(op, 0, offsetof(s3_op_t, find));
+    op->find.set = NULL;
+    op->closed.set = NULL;
     op->l = l;
     op->decide = decide;
     op->finish = finish;
@@ -93,6 +93,26 @@ s3_op_found(s3_find_t *find, int rc)
 }
 
 
+/*
+ * Every vote asks, and hardly ever is a bucket closed: what the tables of a
+ * generation have said of the bucket of the last vote is remembered.
+ */
+
+static int
+s3_op_unclosed(s3_op_t *op)
+{
+    s3_local_t *l = op->l;
+
+    if (op->closed.set && op->closed.n == 0) {
+        l->unclosed = op->bucket;
+        l->unclosed_generation = op->closed.set->generation;
+    }
+
+    return op->find.set && l->unclosed == op->bucket
+           && l->unclosed_generation == op->find.set->generation;
+}
+
+
 static void
 s3_op_find(s3_op_t *op)
 {
@@ -107,7 +127,7 @@ s3_op_find(s3_op_t *op)
             find->ctx = op;
             rc = s3_find_start(find, &op->l->ix, op->bucket, op->key);
 
-        } else if (op->check) {
+        } else if (op->check && !s3_op_unclosed(op)) {
             find = &op->closed;
             find->done = s3_op_found;
             find->ctx = op;
@@ -127,6 +147,10 @@ s3_op_find(s3_op_t *op)
         }
 
         op->phase++;
+    }
+
+    if (op->check && op->rc == S3_OK) {
+        (void) s3_op_unclosed(op);
     }
 
     s3_op_decide(op);

@@ -59,7 +59,7 @@ s3_vote_fence(s3_op_t *op, const s3_item_state_t *x)
     op->cause = x->e;
     s3_record_of(&r, op->bucket, op->key, &op->version, S3_KIND_FENCE);
 
-    return s3_op_append_rc(op, s3_local_append(op->l, op, &r, NULL),
+    return s3_op_append_rc(op, s3_local_append(op->l, op, &r, NULL, NULL),
                            S3_ANSWER_NO);
 }
 
@@ -71,6 +71,7 @@ s3_vote_closed(s3_op_t *op, uint32_t generation, int *closed)
 {
     int rc;
     unsigned i;
+    s3_find_t *find;
     s3_view_t view;
     s3_local_t *l = op->l;
 
@@ -80,8 +81,11 @@ s3_vote_closed(s3_op_t *op, uint32_t generation, int *closed)
         return S3_OK;
     }
 
+    /* none: the tables of the key's find are known to have nothing of it */
+    find = op->closed.set ? &op->closed : NULL;
+
     s3_view_init(&view);
-    rc = s3_view_load(&view, l->zone, l->index, &op->closed, 0,
+    rc = s3_view_load(&view, l->zone, l->index, find, op->find.set->generation,
                       S3_BUCKET_CLOSED, s3_str(op->closed_key, 8));
 
     for (i = 0; rc == S3_OK && i < view.n; i++) {
@@ -155,10 +159,40 @@ s3_vote_blobs_done(s3_task_t *task)
 }
 
 
-/* alone: the drive has nothing else of the key. */
+/*
+ * What its CONFIRM will want to know: where v is, and what goes when v is
+ * confirmed, for that will not change.  Either nothing, or a record without
+ * blobs that is confirmed; anything else is looked for when the time comes.
+ */
+
+static void
+s3_vote_remind(s3_op_t *op, const s3_view_t *view, const s3_memnode_t *node)
+{
+    s3_vote_t *vote = op->req;
+    s3_zdrive_t *zd = op->l->zd;
+    s3_reminder_t *r = &vote->reminder;
+    const s3_item_state_t *x = view->n ? &view->items[0] : NULL;
+
+    r->arena = zd->active;
+    r->seq = zd->arenas[r->arena].seq;
+    r->node = s3_memtable_number(
+        s3_zone_arena(op->l->zone, op->l->index, r->arena), node);
+
+    if (x == NULL) {
+        r->known = 1;
+
+    } else if (x->durable && x->pending == NULL && s3_entry_is_record(&x->e)
+               && x->e.flags & S3_F_CONFIRMED && x->e.layout != S3_LAYOUT_BLOBS)
+    {
+        r->known = 1;
+        r->segment = x->e.segment;
+        r->length = x->e.length;
+    }
+}
+
 
 static int
-s3_vote_insert(s3_op_t *op, uint8_t flags, int alone)
+s3_vote_insert(s3_op_t *op, const s3_view_t *view, uint8_t flags)
 {
     int rc;
     s3_record_t r;
@@ -171,7 +205,7 @@ s3_vote_insert(s3_op_t *op, uint8_t flags, int alone)
     r.entry.flags |= flags;
 
     if (r.entry.kind == S3_KIND_OBJECT && r.entry.layout == S3_LAYOUT_BLOBS
-        && r.entry.holders & 1u << l->index)
+        && r.entry.holders & 1u << l->index && !vote->bare)
     {
         if (!op->blobs) {
             op->blobs = 1;
@@ -194,10 +228,11 @@ s3_vote_insert(s3_op_t *op, uint8_t flags, int alone)
         s3_local_queue_drop(l, op->bucket, op->key, &op->version);
     }
 
-    rc = s3_local_append(l, s3_break(EARLY_YES) ? NULL : op, &r, &w);
+    rc = s3_local_append(l, s3_break(EARLY_YES) ? NULL : op, &r, &view->place,
+                         &w);
 
-    if (rc == S3_OK && alone && w->node) {
-        s3_memnode_flag(w->node, S3_MEM_ALONE);
+    if (rc == S3_OK && w->node) {
+        s3_vote_remind(op, view, w->node);
     }
 
     return s3_op_append_rc(op, rc, S3_ANSWER_YES);
@@ -329,7 +364,7 @@ s3_vote_rules(s3_op_t *op, s3_view_t *view)
         }
     }
 
-    return s3_vote_insert(op, 0, view->n == 0);
+    return s3_vote_insert(op, view, 0);
 }
 
 
@@ -425,7 +460,7 @@ s3_push_decide(s3_op_t *op)
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_GONE);
 
     } else {
-        rc = s3_vote_insert(op, S3_F_CONFIRMED | S3_F_PUSHED, 0);
+        rc = s3_vote_insert(op, &view, S3_F_CONFIRMED | S3_F_PUSHED);
 
         if (rc == S3_OP_ANSWERED && op->rc == S3_OK
             && op->answer == S3_ANSWER_YES) {
@@ -450,6 +485,7 @@ s3_vote_start(s3_drive_t *d, s3_vote_t *vote, int (*decide)(s3_op_t *))
     const s3_record_t *r = vote->record;
 
     memset(&vote->cause, 0, sizeof(vote->cause));
+    memset(&vote->reminder, 0, sizeof(vote->reminder));
 
     rc = s3_local_may_write(l, r->entry.kind == S3_KIND_TOMBSTONE);
 

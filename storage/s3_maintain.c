@@ -654,7 +654,7 @@ s3_maintain_merge(s3_maintain_t *m)
     s3_tabset_t *set = l->ix.current;
 
     /* all of them have to be open here */
-    if (m->merging || s3_mend_needed(m)
+    if (m->merging || set->broken || s3_mend_needed(m)
         || set->generation
                != __atomic_load_n(&l->zd->generation, __ATOMIC_ACQUIRE))
     {

@@ -6,7 +6,9 @@
  *
  * "Live" is what the index says under the lock: the entry of that version has
  * this very place.  A flag set meanwhile may have copied the old place once
- * more, which is why a pass that moved something is followed by another.
+ * more, which is why a pass that moved something is followed by another.  What
+ * the index has in another place, or something newer has taken the place of,
+ * stays dead: later passes leave it out.
  */
 
 #include "storage/s3_maintain.h"
@@ -28,6 +30,7 @@ struct s3_clean_item_s {
     uint8_t kind;
     uint8_t layout;
     uint8_t need;
+    uint8_t dead; /* and always will be */
     uint16_t key_len;
     uint8_t key[];
 };
@@ -108,6 +111,7 @@ s3_clean_record(void *ctx, const s3_record_t *r)
     item->kind = r->entry.kind;
     item->layout = r->entry.layout;
     item->need = r->entry.need;
+    item->dead = 0;
     item->key_len = (uint16_t) r->key.len;
     memcpy(item->key, r->key.data, r->key.len);
 
@@ -322,7 +326,7 @@ s3_clean_move(s3_op_t *op, s3_clean_job_t *job, const s3_item_state_t *x)
         return s3_op_answer(op, S3_ECORRUPT, S3_ANSWER_NONE);
     }
 
-    rc = s3_local_append(l, op, &r, NULL);
+    rc = s3_local_append(l, op, &r, NULL, NULL);
 
     if (rc == S3_AGAIN) {
         return S3_OP_STALL;
@@ -378,6 +382,9 @@ s3_clean_decide(s3_op_t *op)
 
         goto done;
     }
+
+    /* what failed may turn out to be there after all */
+    job->item->dead = x == NULL || x->durable;
 
     if (!job->read) {
         s3_clean_blobs(op, &view, job);
@@ -488,6 +495,11 @@ s3_clean_go(s3_cleaning_t *c)
     for (;;) {
 
         while (c->at && c->jobs < S3_CLEAN_JOBS && c->rc == S3_OK) {
+            if (c->at->dead) {
+                c->at = c->at->next;
+                continue;
+            }
+
             job = calloc(1, sizeof(*job));
             if (job == NULL) {
                 c->rc = S3_ENOMEM;

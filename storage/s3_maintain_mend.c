@@ -11,6 +11,7 @@
  */
 
 #include "storage/s3_maintain.h"
+#include "storage/s3_format.h"
 #include "storage/s3_recover.h"
 #include "storage/s3_table_read.h"
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define S3_MEND_PAUSE 1000 /* ms after a look, or after what failed */
 #define S3_MEND_TRIES 4    /* then unreadable segments are lost ones */
 #define S3_MEND_MOST 60u   /* pauses at once */
+#define S3_MEND_TELL 5000  /* ms: a question is older than that no more */
 
 
 typedef enum {
@@ -50,6 +52,8 @@ struct s3_mending_s {
     unsigned manifest : 2; /* 1: one of the two is damaged, 2: both are */
 
     s3_rebuild_t rebuild;
+    unsigned forgot : 1; /* some records were found nowhere on this drive */
+    uint64_t since;      /* ms: all know so; 0: not yet */
     s3_table_t *bad_tables[S3_ZONE_TABLES];
     s3_table_t *good_tables[S3_ZONE_TABLES];
 };
@@ -479,12 +483,85 @@ s3_mend_segments(s3_mending_t *x)
 }
 
 
+/*
+ * What is damaged both in a table and in the log is gone.  What a drive lacks of
+ * what it has voted for is no answer, so it is filled again, as one that is
+ * new, where so many others have data as are needed: format.json says so first.
+ */
+
+static void
+s3_mend_forgot(s3_mending_t *x)
+{
+    int rc;
+    s3_format_t f;
+    s3_local_t *l = x->m->l;
+
+    rc = s3_format_load(l->fs, &f);
+
+    if (rc != S3_OK || f.state < S3_FORMAT_READY) {
+        x->rc = rc != S3_OK ? rc : S3_ECORRUPT;
+        return;
+    }
+
+    if (!s3_zone_fillable(l->zone, l->index, f.parity)) {
+        return;
+    }
+
+    x->forgot = 1;
+
+    if (f.state == S3_FORMAT_READY) {
+        f.state = S3_FORMAT_REFILL;
+        x->rc = s3_format_save(l->fs, &f);
+    }
+}
+
+
 static void
 s3_mend_log_run(s3_task_t *task)
 {
     s3_mending_t *x = task->ctx;
 
     x->rc = s3_rebuild_run(&x->rebuild);
+
+    if (x->rc == S3_OK && x->rebuild.corrupt) {
+        s3_mend_forgot(x);
+    }
+}
+
+
+/* 1: all processes know, and nobody waits any more for an answer that he would
+ * count. */
+
+static int
+s3_mend_told(s3_mending_t *x, uint64_t now)
+{
+    uint32_t from;
+    s3_local_t *l = x->m->l;
+
+    if (!x->forgot || x->rc != S3_OK) {
+        return 1;
+    }
+
+    if (x->since == 0) {
+        x->since = now;
+        __atomic_store_n(&l->zd->refilling, 1, __ATOMIC_RELEASE);
+        from = S3_DRIVE_OK;
+
+        if (__atomic_compare_exchange_n(&l->zd->state, &from,
+                                        S3_DRIVE_REFILLING, 0, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED))
+        {
+            s3_zone_fault(l->zd, S3_ZFAULT_NEW, 0);
+        }
+
+        s3_zone_suspect(l->zone);
+        s3_zone_changed(l->zone);
+        l->loop->log(l->loop, S3_LOG_ERR,
+                     "drive %u: records are lost, it gets what the others have",
+                     l->index + 1);
+    }
+
+    return now - x->since >= S3_MEND_TELL;
 }
 
 
@@ -695,6 +772,10 @@ s3_mend_tick(s3_maintain_t *m, uint64_t now)
         return 0;
 
     case S3_MEND_MADE:
+        if (!s3_mend_told(x, now)) {
+            return 0;
+        }
+
         s3_mend_made(x);
         return 1;
 

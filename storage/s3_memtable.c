@@ -32,17 +32,26 @@ s3_memtable_at(const s3_memtable_t *m, uint32_t off)
 }
 
 
-static uint8_t *
-s3_memnode_raw(const s3_memnode_t *n)
-{
-    return (uint8_t *) (n->next + n->height);
-}
-
+/* The key first: a search reads nothing else of most nodes. */
 
 s3_str_t
 s3_memnode_key(const s3_memnode_t *n)
 {
-    return s3_str(s3_memnode_raw(n) + n->entry_len, n->key_len);
+    return s3_str((uint8_t *) (n->next + n->height), n->key_len);
+}
+
+
+static uint8_t *
+s3_memnode_raw(const s3_memnode_t *n)
+{
+    return (uint8_t *) (n->next + n->height) + n->key_len;
+}
+
+
+int
+s3_memnode_is(const s3_memnode_t *n, uint64_t bucket, s3_str_t key)
+{
+    return n->bucket == bucket && s3_str_eq(s3_memnode_key(n), key);
 }
 
 
@@ -167,17 +176,81 @@ s3_memnode_before(const s3_memnode_t *n, uint64_t bucket, s3_str_t key,
 }
 
 
+/* Bytes that both begin with; `from` of them are known. */
+
+static size_t
+s3_memtable_common(s3_str_t a, s3_str_t b, size_t from)
+{
+    uint64_t differ;
+    size_t n = s3_min(a.len, b.len);
+
+    while (from + 8 <= n) {
+        differ = s3_get64(a.data + from) ^ s3_get64(b.data + from);
+
+        if (differ) {
+            return from + (size_t) __builtin_ctzll(differ) / 8;
+        }
+
+        from += 8;
+    }
+
+    while (from < n && a.data[from] == b.data[from]) {
+        from++;
+    }
+
+    return from;
+}
+
+
+/* The same as s3_memnode_before(), for a search: of the node's key and the one
+ * that is looked for, *common bytes are known to be the same, then more. */
+
+static int
+s3_memnode_lies_before(const s3_memnode_t *n, uint64_t bucket, s3_str_t key,
+                       const s3_version_t *v, size_t *common)
+{
+    s3_str_t nk;
+    s3_version_t nv;
+
+    if (n->bucket != bucket) {
+        *common = 0;
+        return n->bucket < bucket;
+    }
+
+    nk = s3_memnode_key(n);
+    *common = s3_memtable_common(nk, key, *common);
+
+    if (*common < nk.len && *common < key.len) {
+        return nk.data[*common] < key.data[*common];
+    }
+
+    if (nk.len != key.len || v == NULL) {
+        return nk.len < key.len;
+    }
+
+    nv = s3_memnode_version(n);
+
+    return s3_version_cmp(&nv, v) > 0;
+}
+
+
+/* What is between two nodes has in common with the key at least what both of
+ * them have: `low` the one before, `high` the one behind. */
+
 static s3_memnode_t *
 s3_memtable_search(const s3_memtable_t *m, uint64_t bucket, s3_str_t key,
                    const s3_version_t *v, uint32_t **links)
 {
     int level;
+    size_t low, high, common;
     uint32_t *link, off, checked;
     s3_memnode_t *n, *prev;
 
     prev = NULL;
     n = NULL;
     checked = 0;
+    low = 0;
+    high = 0;
     level = (int) __atomic_load_n(&m->height, __ATOMIC_ACQUIRE) - 1;
 
     for (; level >= 0; level--) {
@@ -192,12 +265,16 @@ s3_memtable_search(const s3_memtable_t *m, uint64_t bucket, s3_str_t key,
                 break; /* known from the level above not to be before */
             }
 
-            if (!s3_memnode_before(n, bucket, key, v)) {
+            common = s3_min(low, high);
+
+            if (!s3_memnode_lies_before(n, bucket, key, v, &common)) {
                 checked = off;
+                high = common;
                 break;
             }
 
             prev = n;
+            low = common;
         }
 
         if (links) {
@@ -218,15 +295,60 @@ s3_memtable_lacks(const s3_memtable_t *m, uint64_t bucket)
 }
 
 
+/* Is the place the one that a search would find? */
+
+static int
+s3_memplace_holds(const s3_memplace_t *place, const s3_memtable_t *m,
+                  uint64_t bucket, s3_str_t key, const s3_version_t *v)
+{
+    const s3_memnode_t *n;
+
+    if (place == NULL || place->table != m || place->count != m->count) {
+        return 0;
+    }
+
+    n = s3_memtable_at(m, *place->links[0]);
+
+    return n == NULL || !s3_memnode_before(n, bucket, key, v);
+}
+
+
+/* Neighbours of the same key hear that something comes next to them; `link` is
+ * where it will be linked. */
+
+static void
+s3_memtable_touch(s3_memtable_t *m, uint32_t *link, uint64_t bucket,
+                  s3_str_t key)
+{
+    s3_memnode_t *n;
+
+    n = s3_memtable_at(m, *link);
+
+    if (n && s3_memnode_is(n, bucket, key)) {
+        s3_memnode_flag(n, S3_MEM_TOUCHED);
+    }
+
+    if (link != &m->head[0]) {
+        n = s3_container(link, s3_memnode_t, next);
+
+        if (s3_memnode_is(n, bucket, key)) {
+            s3_memnode_flag(n, S3_MEM_TOUCHED);
+        }
+    }
+}
+
+
 s3_memnode_t *
-s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
-                   const s3_entry_t *e, s3_mem_state_t state, unsigned owner,
-                   uint32_t incarnation)
+s3_memtable_insert_at(s3_memtable_t *m, const s3_memplace_t *place,
+                      uint64_t bucket, s3_str_t key, const s3_entry_t *e,
+                      s3_mem_state_t state, unsigned owner,
+                      uint32_t incarnation)
 {
     size_t size, entry_len;
     uint32_t off, *links[S3_MEMTABLE_LEVELS];
     unsigned h, i, top;
     s3_memnode_t *n;
+    s3_memplace_t own;
 
     entry_len = s3_entry_size(e);
 
@@ -241,11 +363,15 @@ s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
     off = m->used;
 
     top = m->height;
-    for (i = top; i < h; i++) {
-        links[i] = &m->head[i];
+
+    if (!s3_memplace_holds(place, m, bucket, key, &e->version)) {
+        place = &own;
+        s3_memtable_search(m, bucket, key, &e->version, own.links);
     }
 
-    s3_memtable_search(m, bucket, key, &e->version, links);
+    for (i = 0; i < h; i++) {
+        links[i] = i < top ? place->links[i] : &m->head[i];
+    }
 
     n = s3_memtable_at(m, off);
     __atomic_store_n(&m->used, off + (uint32_t) (size / S3_MEMTABLE_UNIT),
@@ -259,15 +385,18 @@ s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
     n->bucket = bucket;
     n->key_len = (uint16_t) key.len;
     n->entry_len = (uint16_t) entry_len;
-    s3_entry_encode(s3_memnode_raw(n), e);
 
     if (key.len) {
-        memcpy(s3_memnode_raw(n) + entry_len, key.data, key.len);
+        memcpy((uint8_t *) (n->next + h), key.data, key.len);
     }
+
+    s3_entry_encode(s3_memnode_raw(n), e);
 
     for (i = 0; i < h; i++) {
         n->next[i] = *links[i];
     }
+
+    s3_memtable_touch(m, links[0], bucket, key);
 
     if (bucket < 32) {
         __atomic_fetch_or(&m->system, 1u << bucket, __ATOMIC_ACQ_REL);
@@ -288,9 +417,55 @@ s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
 
 
 s3_memnode_t *
+s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
+                   const s3_entry_t *e, s3_mem_state_t state, unsigned owner,
+                   uint32_t incarnation)
+{
+    return s3_memtable_insert_at(m, NULL, bucket, key, e, state, owner,
+                                 incarnation);
+}
+
+
+s3_memnode_t *
 s3_memtable_seek(const s3_memtable_t *m, uint64_t bucket, s3_str_t key)
 {
     return s3_memtable_search(m, bucket, key, NULL, NULL);
+}
+
+
+s3_memnode_t *
+s3_memtable_seek_place(const s3_memtable_t *m, uint64_t bucket, s3_str_t key,
+                       s3_memplace_t *place)
+{
+    place->table = m;
+    place->count = __atomic_load_n(&m->count, __ATOMIC_RELAXED);
+
+    return s3_memtable_search(m, bucket, key, NULL, place->links);
+}
+
+
+uint32_t
+s3_memtable_number(const s3_memtable_t *m, const s3_memnode_t *n)
+{
+    return (uint32_t) (((const uint8_t *) n - (const uint8_t *) m)
+                       / S3_MEMTABLE_UNIT);
+}
+
+
+s3_memnode_t *
+s3_memtable_node(const s3_memtable_t *m, uint32_t number, const s3_version_t *v)
+{
+    s3_version_t version;
+    s3_memnode_t *n;
+
+    if (number == 0 || number >= __atomic_load_n(&m->used, __ATOMIC_RELAXED)) {
+        return NULL;
+    }
+
+    n = s3_memtable_at(m, number);
+    version = s3_memnode_version(n);
+
+    return s3_version_cmp(&version, v) == 0 ? n : NULL;
 }
 
 

@@ -5,7 +5,7 @@
  *   arena  ┌────────┬──────┬──────┬──────┬─ ─ ─┐
  *          │ header │ node │ node │ node │ free│   offsets in units of 8 bytes
  *          └────────┴──────┴──────┴──────┴─ ─ ─┘
- *   node   state, flags | next[height] | encoded entry | key
+ *   node   state, flags | next[height] | key | encoded entry
  *
  * One writer at a time (the drive's lock); readers take no lock.  A node is
  * complete before the store that links it, level by level from below, so a
@@ -18,7 +18,7 @@
  *                 └───► REMOVED            its process died, it never was
  *                                          durable
  *   flags   S3_F_CONFIRMED may be set later; S3_MEM_SURE: that is durable, too;
- *           S3_MEM_ALONE: the drive had nothing else of its key
+ *           S3_MEM_TOUCHED: another node of its key was put next to it later
  *
  * A pending node is seen by the next vote, by no reader.  An insert costs
  * about a microsecond; NULL (no room) tells the caller to freeze the table.
@@ -46,8 +46,8 @@ typedef enum {
 
 /* Beside S3_F_...; they never leave the memtable. */
 #define S3_MEM_SURE 0x80
-#define S3_MEM_ALONE 0x40
-#define S3_MEM_FLAGS (S3_MEM_SURE | S3_MEM_ALONE)
+#define S3_MEM_TOUCHED 0x40
+#define S3_MEM_FLAGS (S3_MEM_SURE | S3_MEM_TOUCHED)
 
 typedef struct s3_memtable_s s3_memtable_t; /* lies at the arena's base */
 
@@ -60,8 +60,18 @@ typedef struct {
     uint64_t bucket;
     uint16_t key_len;
     uint16_t entry_len;
-    uint32_t next[]; /* height; then entry, key */
+    uint32_t next[]; /* height; then key, entry */
 } s3_memnode_t;
+
+
+/* Where a search has ended: what comes there next need not search again, while
+ * the lock is held and nothing else was inserted. */
+
+typedef struct {
+    const s3_memtable_t *table; /* NULL: nowhere */
+    uint32_t count;
+    uint32_t *links[S3_MEMTABLE_LEVELS];
+} s3_memplace_t;
 
 
 void s3_memtable_reset(void *arena, size_t size);
@@ -76,7 +86,13 @@ uint32_t s3_memtable_count(const s3_memtable_t *m);
 int s3_memtable_lacks(const s3_memtable_t *m, uint64_t bucket);
 size_t s3_memtable_used(const s3_memtable_t *m);
 
-/* NULL: no room. */
+/* NULL: no room.  place: of that key, or NULL; one that does not fit is not
+ * used. */
+s3_memnode_t *
+s3_memtable_insert_at(s3_memtable_t *m, const s3_memplace_t *place,
+                      uint64_t bucket, s3_str_t key, const s3_entry_t *e,
+                      s3_mem_state_t state, unsigned owner,
+                      uint32_t incarnation);
 s3_memnode_t *
 s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
                    const s3_entry_t *e, s3_mem_state_t state, unsigned owner,
@@ -85,11 +101,21 @@ s3_memtable_insert(s3_memtable_t *m, uint64_t bucket, s3_str_t key,
 /* The first node at (bucket, key) or after it, NULL: none. */
 s3_memnode_t *
 s3_memtable_seek(const s3_memtable_t *m, uint64_t bucket, s3_str_t key);
+s3_memnode_t *s3_memtable_seek_place(const s3_memtable_t *m, uint64_t bucket,
+                                     s3_str_t key, s3_memplace_t *place);
+
+/* A node's number in its table, never 0; and the node, if there is one of that
+ * version.  A number that was never given may crash. */
+uint32_t s3_memtable_number(const s3_memtable_t *m, const s3_memnode_t *n);
+s3_memnode_t *s3_memtable_node(const s3_memtable_t *m, uint32_t number,
+                               const s3_version_t *v);
 s3_memnode_t *s3_memtable_first(const s3_memtable_t *m);
 s3_memnode_t *s3_memtable_next(const s3_memtable_t *m, const s3_memnode_t *n);
 
 s3_str_t s3_memnode_key(const s3_memnode_t *n);
 s3_version_t s3_memnode_version(const s3_memnode_t *n);
+
+int s3_memnode_is(const s3_memnode_t *n, uint64_t bucket, s3_str_t key);
 
 /* With the flags that were set later. */
 int s3_memnode_entry(const s3_memnode_t *n, s3_entry_t *e);
@@ -110,6 +136,12 @@ static inline void
 s3_memnode_flag(s3_memnode_t *n, uint8_t flag)
 {
     __atomic_fetch_or(&n->flags, flag, __ATOMIC_ACQ_REL);
+}
+
+static inline int
+s3_memnode_touched(const s3_memnode_t *n)
+{
+    return (__atomic_load_n(&n->flags, __ATOMIC_ACQUIRE) & S3_MEM_TOUCHED) != 0;
 }
 
 

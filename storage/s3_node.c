@@ -157,6 +157,7 @@ s3_node_formats(const s3_node_conf_t *conf, s3_format_t *formats)
     fc.fs = conf->fs;
     fc.names = conf->name;
     fc.parity = conf->parity;
+    fc.partial = conf->partial;
     fc.created = conf->wall_us(conf->ctx) / 1000000;
     fc.random = conf->random;
     fc.log = conf->log;
@@ -205,6 +206,7 @@ s3_node_max_segments(const s3_node_conf_t *conf)
         fs = conf->fs[i];
 
         if (fs == NULL) {
+            want = UINT32_MAX / 2; /* who knows how large it is */
             continue;
         }
 
@@ -238,6 +240,80 @@ s3_node_max_segments(const s3_node_conf_t *conf)
 }
 
 
+/* The id of the store; NULL: none of its drives is there. */
+
+static const uint8_t *
+s3_node_whose(const s3_node_conf_t *conf, const s3_format_t *formats)
+{
+    unsigned i;
+    const uint8_t *store;
+
+    store = NULL;
+
+    for (i = 0; i < conf->n; i++) {
+        if (formats[i].state >= S3_FORMAT_READY) {
+            store = formats[i].store;
+        }
+    }
+
+    return store;
+}
+
+
+/* Not in use now: why? */
+
+static int
+s3_node_unused(const s3_format_t *f, s3_zdrive_t *d)
+{
+    switch (f->state) {
+
+    case S3_FORMAT_MISSING:
+        s3_zone_fault(d, S3_ZFAULT_ABSENT, 0);
+        return 1;
+
+    case S3_FORMAT_EMPTY:
+    case S3_FORMAT_NEW:
+        s3_zone_fault(d, S3_ZFAULT_EMPTY, 0);
+        return 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+/* What a drive lacks of what it has voted for is no answer.  So it is filled
+ * again, as one that is new, where so many others have data as are needed. */
+
+static void
+s3_node_forgot(const s3_node_conf_t *conf, s3_zone_t *z, unsigned drive,
+               s3_format_t *f)
+{
+    char line[128];
+    s3_zdrive_t *d = &z->drives[drive];
+
+    if (!d->known || d->refilling || !s3_zone_fillable(z, drive, conf->parity))
+    {
+        return;
+    }
+
+    snprintf(line, sizeof(line),
+             "drive %u: records are lost, it gets what the others have",
+             drive + 1);
+    s3_node_say(conf, S3_LOG_ERR, line);
+
+    /* should that fail the damage is found again at the next start */
+    f->state = S3_FORMAT_REFILL;
+    (void) s3_format_save(conf->fs[drive], f);
+    d->refilling = 1;
+
+    if (d->state == S3_DRIVE_OK) {
+        d->state = S3_DRIVE_REFILLING;
+        s3_zone_fault(d, S3_ZFAULT_NEW, 0);
+    }
+}
+
+
 int
 s3_node_recover(const s3_node_conf_t *conf)
 {
@@ -264,15 +340,9 @@ s3_node_recover(const s3_node_conf_t *conf)
         return rc;
     }
 
-    store = NULL;
+    store = s3_node_whose(conf, formats);
 
-    for (i = 0; i < conf->n; i++) {
-        if (formats[i].state != S3_FORMAT_MISSING) {
-            store = formats[i].store;
-        }
-    }
-
-    if (store == NULL) {
+    if (store == NULL && !conf->partial) {
         return S3_EUNAVAIL;
     }
 
@@ -292,8 +362,7 @@ s3_node_recover(const s3_node_conf_t *conf)
     for (j = 0; j < 2 * conf->n; j++) {
         i = j % conf->n;
 
-        if (formats[i].state == S3_FORMAT_MISSING) {
-            s3_zone_fault(&z->drives[i], S3_ZFAULT_ABSENT, 0);
+        if (s3_node_unused(&formats[i], &z->drives[i])) {
             continue;
         }
 
@@ -323,13 +392,17 @@ s3_node_recover(const s3_node_conf_t *conf)
         up += z->drives[i].state != S3_DRIVE_MISSING;
     }
 
-    if (up == 0) {
+    if (up == 0 && !conf->partial) {
         return S3_EUNAVAIL;
     }
 
     s3_zone_saw(z, conf->wall_us(conf->ctx));
 
     for (i = 0; i < conf->n; i++) {
+        if (z->drives[i].lost == S3_ZLOST_RECORDS) {
+            s3_node_forgot(conf, z, i, &formats[i]);
+        }
+
         s3_recover_done(z, i);
 
         /* where it fails the next start finds a lower floor, that of the clock
@@ -349,6 +422,21 @@ void
 s3_node_store_id(const s3_node_conf_t *conf, uint8_t id[16])
 {
     memcpy(id, ((const s3_zone_t *) conf->zone)->store_id, 16);
+}
+
+
+void
+s3_node_name(s3_node_t *node)
+{
+    if (node->named || !__atomic_load_n(&node->zone->named, __ATOMIC_ACQUIRE)) {
+        return;
+    }
+
+    node->named = 1;
+
+    if (node->tell) {
+        node->tell(node->ctx, node->zone->store_id);
+    }
 }
 
 
@@ -411,6 +499,8 @@ s3_node_tick(s3_timer_t *timer)
     unsigned i;
     s3_node_t *node = timer->ctx;
 
+    s3_node_name(node);
+
     /* what a process on its way out waits for may be a dead one's */
     look = node->ticks++ % S3_NODE_LOOK == 0;
 
@@ -462,6 +552,8 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
     node->pid = pid;
     node->alive = alive;
     node->ctx = conf->ctx;
+    node->named = __atomic_load_n(&z->named, __ATOMIC_ACQUIRE) != 0;
+    node->tell = conf->named;
     node->tick.handler = s3_node_tick;
     node->tick.ctx = node;
     node->tick.background = 1;

@@ -23,7 +23,8 @@
  *    work in it; recover() then joins: it checks layout, store and instance
  *    and touches neither the zone's data nor the drives.
  *  - recover() is run with each drive's fs usable; NULL is a drive that is
- *    not there.  It may read much; it blocks.
+ *    not there, or an empty directory that may not be taken for a new one.  It
+ *    may read much; it blocks.
  *  - attach() needs a slot (0..S3_NODE_PROCS-1) that no living process has.
  *    A worker that nginx starts again may take the slot of the one that
  *    died, or any other.  Slots are the caller's to give out, except
@@ -77,6 +78,7 @@ typedef struct {
     void *zone;
     size_t zone_size;
     unsigned fresh : 1;
+    unsigned partial : 1; /* recover(): go on with too few drives, or none */
     uint8_t instance[16]; /* who may join the zone: same for one nginx */
 
     unsigned parity;       /* noted in format.json; not checked later */
@@ -91,6 +93,9 @@ typedef struct {
     void (*random)(void *ctx, void *buf, size_t len);
     /* recover() and attach(); level as S3_LOG_* */
     void (*log)(void *ctx, int level, const char *message);
+    /* attach() of a zone that was recovered without any drive: called once, on
+     * the loop, before one of them is used; may be NULL */
+    void (*named)(void *ctx, const uint8_t id[16]);
     void *ctx;
 } s3_node_conf_t;
 
@@ -100,7 +105,8 @@ size_t s3_node_zone_min(unsigned n, unsigned max_segments);
 
 int s3_node_recover(const s3_node_conf_t *conf);
 
-/* The id of the store that a recovered zone belongs to: seeds placement. */
+/* The id of the store that a recovered zone belongs to: seeds placement.  All
+ * zero where no drive has been there yet (`partial`). */
 void s3_node_store_id(const s3_node_conf_t *conf, uint8_t id[16]);
 
 
@@ -142,13 +148,32 @@ void s3_node_abandon(s3_node_t *node);
  * away since the start replays it into the zone, in a task; then sets its
  * state.  Every process calls this with its own fs.  S3_OK: done(ctx, rc) will
  * be called on the loop.  S3_EBUSY: somebody is at it; S3_EEXIST: it is not
- * missing (any more), and in use here.  A drive that went away while running
- * and is back: the files that each process has open are opened anew at the
- * next tick; until then it answers S3_EUNAVAIL.  An empty directory instead of
- * a drive that had been there needs a restart (S3_EBUSY).
+ * missing (any more), and in use here; S3_AGAIN: see s3_node_forget().  A drive
+ * that went away while running and is back: the files that each process has
+ * open are opened anew at the next tick; until then it answers S3_EUNAVAIL.
+ * done() gets S3_ENOENT of an empty directory.
  */
 int s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
                    void (*done)(void *ctx, int rc), void *ctx);
+
+/*
+ * Another drive is at the place of one that is missing: nothing counts any more
+ * of what the zone has of it, and every process closes what it has open there.
+ * S3_OK: all have; S3_AGAIN: not yet, call it again a little later; S3_EEXIST:
+ * it is not missing.  Who comes back afterwards, be it the old one, is replayed
+ * from its log.
+ */
+int s3_node_forget(s3_node_t *node, unsigned drive);
+
+/*
+ * As s3_node_return(), after s3_node_forget(): and an empty directory becomes
+ * the drive, as a new one in state REFILLING.  Whether that is what it is for,
+ * and not the place where the drive is to be mounted, is for the caller to
+ * know.  done() gets S3_EUNAVAIL where so few of the other drives are there
+ * that more than the parity would be without data.
+ */
+int s3_node_replace(s3_node_t *node, unsigned drive, s3_fs_t *fs,
+                    void (*done)(void *ctx, int rc), void *ctx);
 
 
 /*

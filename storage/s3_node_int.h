@@ -31,12 +31,18 @@ struct s3_node_s {
     s3_timer_t tick;
     unsigned ticks;
     unsigned quiet : 1;
+    unsigned named : 1; /* conf.named was told, or there was no need */
+    void (*tell)(void *ctx, const uint8_t id[16]);
     unsigned returning; /* drives coming back */
     uint32_t filled;    /* drives whose format.json is being written */
     unsigned settling;
     s3_node_settle_t settle[S3_ZONE_PROCS];
     s3_local_t *locals[S3_MAX_DRIVES];
 };
+
+
+/* Before anything is opened on a drive: which store is it? */
+void s3_node_name(s3_node_t *node);
 
 #pragma GCC visibility pop
 

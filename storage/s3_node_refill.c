@@ -30,15 +30,39 @@ s3_node_refilled_run(s3_task_t *task)
     rf->rc = fs ? s3_format_load(fs, &f) : S3_EUNAVAIL;
 
     if (rf->rc == S3_OK
-        && (f.state != S3_FORMAT_REFILL || memcmp(f.drive, rf->id, 16) != 0))
+        && (f.state < S3_FORMAT_READY || memcmp(f.drive, rf->id, 16) != 0))
     {
         rf->rc = S3_EFOREIGN;
     }
 
-    if (rf->rc == S3_OK) {
+    if (rf->rc == S3_OK && f.state == S3_FORMAT_REFILL) {
         f.state = S3_FORMAT_READY;
         rf->rc = s3_format_save(fs, &f);
     }
+}
+
+
+/* What was damaged in the log is made up for: the next start need not look. */
+
+static void
+s3_node_forgive(s3_zone_t *z, unsigned drive)
+{
+    unsigned i;
+    s3_zseg_t *s;
+    s3_zdrive_t *d = &z->drives[drive];
+
+    s3_zone_lock(d);
+
+    for (i = 0; d->lost && i < z->max_segments; i++) {
+        s = &s3_zone_segments(z, drive)[i];
+
+        if (s->id && s->state == S3_SEG_SEALED && s->flags & S3_ZSEG_NOCLEAN) {
+            s->replay_from = s3_max(s->replay_from, s->end);
+        }
+    }
+
+    d->lost = S3_ZLOST_NONE;
+    s3_zone_unlock(d);
 }
 
 
@@ -51,6 +75,7 @@ s3_node_refilled_done(s3_task_t *task)
     s3_zdrive_t *d = &node->zone->drives[rf->drive];
 
     if (rf->rc == S3_OK) {
+        s3_node_forgive(node->zone, rf->drive);
         __atomic_store_n(&d->refilling, 0, __ATOMIC_RELEASE);
 
         from = S3_DRIVE_REFILLING;

@@ -1,5 +1,9 @@
 /*
- * A drive that was missing comes back.
+ * A drive that was missing comes back, or a new one in its place.
+ *
+ *   missing ──another drive──> forgotten ──nobody has it open──> replayed
+ *      │                                                            │
+ *      └────────────── the same drive: opened anew ──────────> in use
  */
 
 #include "storage/s3_node_int.h"
@@ -15,6 +19,7 @@ typedef struct {
     s3_format_t format;
     s3_format_t fresh; /* where the directory is empty */
     s3_recover_t recover;
+    unsigned replace : 1; /* an empty directory may be taken */
     int rc;
     s3_task_t task;
     void (*done)(void *ctx, int rc);
@@ -28,6 +33,23 @@ s3_node_return_log(void *ctx, int level, const char *message)
     (void) ctx;
     (void) level;
     (void) message; /* in a thread: what counts is in the result */
+}
+
+
+static int
+s3_node_return_empty(s3_node_return_t *rt)
+{
+    if (!rt->replace || rt->node->zone->drives[rt->drive].known) {
+        return S3_ENOENT;
+    }
+
+    if (!s3_zone_fillable(rt->node->zone, rt->drive, rt->node->parity)) {
+        return S3_EUNAVAIL;
+    }
+
+    rt->format = rt->fresh;
+
+    return s3_format_save(rt->fs, &rt->format);
 }
 
 
@@ -47,28 +69,35 @@ s3_node_return_format(s3_node_return_t *rt)
     }
 
     if (rc == S3_ENOENT) {
-        if (d->known) {
-            /* its memtables are those of the drive that was there before */
-            return S3_EBUSY;
-        }
-
-        *f = rt->fresh;
-
-        return s3_format_save(rt->fs, f);
+        return s3_node_return_empty(rt);
     }
 
     if (rc != S3_OK) {
         return rc;
     }
 
-    if (memcmp(f->store, z->store_id, 16) != 0 || f->position != rt->drive
-        || f->drives != node->n
+    if (f->position != rt->drive || f->drives != node->n
         || (d->known && memcmp(f->drive, d->id, 16) != 0))
     {
         return S3_EFOREIGN;
     }
 
-    return S3_OK;
+    if (f->state == S3_FORMAT_NEW
+        && !__atomic_load_n(&z->named, __ATOMIC_ACQUIRE)) {
+        /* whether the store was ever finished the others have to say */
+        return S3_EUNAVAIL;
+    }
+
+    if (!s3_zone_name(z, f->store)) {
+        return S3_EFOREIGN;
+    }
+
+    if (f->state == S3_FORMAT_NEW) {
+        f->state = S3_FORMAT_READY;
+        rc = s3_format_save(rt->fs, f);
+    }
+
+    return rc;
 }
 
 
@@ -89,6 +118,7 @@ s3_node_return_run(s3_task_t *task)
     r->drive = rt->drive;
     r->fs = rt->fs;
     r->rebuild = 1;
+    r->gentle = 1;
     r->log = s3_node_return_log;
 
     if (rt->format.state == S3_FORMAT_REFILL) {
@@ -97,6 +127,15 @@ s3_node_return_run(s3_task_t *task)
     }
 
     rt->rc = s3_recover_drive(r);
+
+    if (rt->rc == S3_OK && z->drives[rt->drive].lost == S3_ZLOST_RECORDS
+        && rt->format.state == S3_FORMAT_READY
+        && s3_zone_fillable(z, rt->drive, rt->node->parity))
+    {
+        /* should that fail the damage is found again at the next start */
+        rt->format.state = S3_FORMAT_REFILL;
+        (void) s3_format_save(rt->fs, &rt->format);
+    }
 }
 
 
@@ -130,8 +169,10 @@ s3_node_returned(s3_task_t *task)
             memcpy(d->id, rt->format.drive, 16);
             d->refilling = rt->format.state == S3_FORMAT_REFILL;
             s3_recover_done(node->zone, rt->drive);
-            d->known = 1;
+            __atomic_store_n(&d->known, 1, __ATOMIC_SEQ_CST);
         }
+
+        s3_node_name(node);
 
         state = d->failed              ? S3_DRIVE_FAILING
                 : rt->recover.readonly ? S3_DRIVE_READONLY
@@ -154,12 +195,11 @@ s3_node_returned(s3_task_t *task)
             s3_zone_last_fault(d, S3_ZFAULT_CORRUPT, 0);
         }
 
-        node->loop->log(node->loop, S3_LOG_NOTICE,
-                        "drive %u: is back, %u records replayed%s",
-                        rt->drive + 1, rt->recover.records,
-                        rt->recover.rebuilt
-                            ? ", its MANIFEST was lost: all of its log"
-                            : "");
+        node->loop->log(
+            node->loop, S3_LOG_NOTICE, "drive %u: is %s, %u records replayed%s",
+            rt->drive + 1, d->refilling ? "there" : "back", rt->recover.records,
+            rt->recover.rebuilt ? ", its MANIFEST was lost: all of its log"
+                                : "");
 
         rc = s3_local_arrive(node->locals[rt->drive], rt->fs, s3_node_arrived,
                              rt);
@@ -176,9 +216,9 @@ s3_node_returned(s3_task_t *task)
 }
 
 
-int
-s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
-               void (*done)(void *ctx, int rc), void *ctx)
+static int
+s3_node_come(s3_node_t *node, unsigned drive, s3_fs_t *fs, int replace,
+             void (*done)(void *ctx, int rc), void *ctx)
 {
     s3_zdrive_t *d;
     s3_node_return_t *rt;
@@ -190,11 +230,21 @@ s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
     d = &node->zone->drives[drive];
 
     if (s3_zone_state(d) != S3_DRIVE_MISSING) {
+        s3_node_name(node);
         return s3_local_arrive(node->locals[drive], fs, done, ctx);
     }
 
-    if (!s3_zone_claim(node->zone, &d->returning, node->slot)) {
+    if (node->filled >> drive & 1
+        || !s3_zone_claim(node->zone, &d->returning, node->slot))
+    {
         return S3_EBUSY;
+    }
+
+    if (!__atomic_load_n(&d->known, __ATOMIC_SEQ_CST)
+        && !s3_zone_left(node->zone, drive))
+    {
+        s3_zone_unclaim(node->zone, &d->returning, node->slot);
+        return S3_AGAIN;
     }
 
     rt = calloc(1, sizeof(*rt));
@@ -206,6 +256,7 @@ s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
     rt->node = node;
     rt->drive = drive;
     rt->fs = fs;
+    rt->replace = replace != 0;
     rt->done = done;
     rt->ctx = ctx;
     memcpy(rt->fresh.store, node->zone->store_id, 16);
@@ -223,6 +274,53 @@ s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
     node->loop->post(node->loop, &rt->task);
 
     return S3_OK;
+}
+
+
+int
+s3_node_return(s3_node_t *node, unsigned drive, s3_fs_t *fs,
+               void (*done)(void *ctx, int rc), void *ctx)
+{
+    return s3_node_come(node, drive, fs, 0, done, ctx);
+}
+
+
+int
+s3_node_replace(s3_node_t *node, unsigned drive, s3_fs_t *fs,
+                void (*done)(void *ctx, int rc), void *ctx)
+{
+    return s3_node_come(node, drive, fs, 1, done, ctx);
+}
+
+
+int
+s3_node_forget(s3_node_t *node, unsigned drive)
+{
+    int rc;
+    s3_zdrive_t *d = &node->zone->drives[drive];
+
+    if (node->filled >> drive & 1
+        || !s3_zone_claim(node->zone, &d->returning, node->slot))
+    {
+        return S3_AGAIN;
+    }
+
+    rc = S3_EEXIST;
+
+    if (s3_zone_state(d) == S3_DRIVE_MISSING) {
+
+        if (d->known) {
+            __atomic_add_fetch(&d->part, 1, __ATOMIC_ACQ_REL);
+            __atomic_store_n(&d->known, 0, __ATOMIC_SEQ_CST);
+            __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+        }
+
+        rc = s3_zone_left(node->zone, drive) ? S3_OK : S3_AGAIN;
+    }
+
+    s3_zone_unclaim(node->zone, &d->returning, node->slot);
+
+    return rc;
 }
 
 

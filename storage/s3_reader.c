@@ -70,7 +70,7 @@ s3_reader_open(s3_store_t *store, s3_object_t *object, uint64_t off,
 {
     s3_reader_impl_t *r;
 
-    r = calloc(1, sizeof(s3_reader_impl_t));
+    r = s3_zalloc(sizeof(s3_reader_impl_t));
     if (r == NULL) {
         return NULL;
     }
@@ -264,6 +264,35 @@ s3_reader_gathered(s3_gather_t *g)
 }
 
 
+/* What of the pieces lies from pos to end. */
+
+static void
+s3_reader_pieces(s3_reader_impl_t *r)
+{
+    unsigned i;
+    uint64_t base, from, to;
+    s3_object_t *o;
+
+    o = r->object;
+    base = 0;
+
+    for (i = 0; i < o->n_pieces; i++) {
+        from = s3_max(r->pos, base);
+        to = s3_min(r->end, base + o->pieces[i].data.len);
+
+        if (from < to) {
+            r->pub.slices[r->pub.n++] =
+                s3_str(o->pieces[i].data.data + (from - base), to - from);
+        }
+
+        base += o->pieces[i].data.len;
+    }
+
+    r->pos = r->end;
+    s3_reader_ready(r, S3_OK);
+}
+
+
 /* Data that lies in records: one run. */
 
 static void
@@ -276,6 +305,11 @@ s3_reader_small(s3_reader_impl_t *r)
 
     if (r->pos == r->end) {
         s3_reader_ready(r, S3_DONE);
+        return;
+    }
+
+    if (o->n_pieces) {
+        s3_reader_pieces(r);
         return;
     }
 

@@ -21,8 +21,6 @@
  * a live object and can't make an empty bucket hold one.
  */
 
-#define S3_RECODE_ANY UINT32_MAX /* generation */
-
 /* No record lists the new blobs before the end: they must not get as old as
  * what the scrub takes for a leak. */
 #define S3_RECODE_MAX (12 * 60 * 60 * 1000ULL) /* ms */
@@ -247,7 +245,7 @@ s3_recode_put(s3_recode_t *rec)
     put = &rec->put;
     put->store = rec->store;
     put->bucket = r->bucket;
-    put->generation = S3_RECODE_ANY;
+    put->generation = S3_ANY_GENERATION;
     put->key = r->key;
     put->entry = rec->object->entry;
     put->entry.flags = 0;

@@ -71,27 +71,19 @@ s3_record_encode(uint8_t *p, size_t len, const s3_record_t *r, uint64_t nonce)
 {
     size_t size, entry_len;
     uint8_t *q;
-    s3_entry_t e;
 
     size = s3_record_size(r);
 
-    if (size == 0 || size > len || r->conditional > 1) {
+    /* refuses here what decoding would refuse later */
+    if (size == 0 || size > len || r->conditional > 1
+        || !s3_entry_valid(&r->entry)) {
         return S3_EINVAL;
     }
-
-    e = r->entry;
-    e.segment = 0;
-    e.offset = 0;
-    e.length = 0;
 
     q = p + S3_RECORD_HEADER;
-    entry_len = s3_entry_size(&e);
-    s3_entry_encode(q, &e);
-
-    /* refuses here what decoding would refuse later */
-    if (s3_entry_decode(q, entry_len, &e) != (ssize_t) entry_len) {
-        return S3_EINVAL;
-    }
+    entry_len = s3_entry_size(&r->entry);
+    s3_entry_encode(q, &r->entry);
+    s3_entry_unplace(q);
 
     q = s3_record_put(q + entry_len, r->key);
     q = s3_record_put(q, r->refs);

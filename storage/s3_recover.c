@@ -310,6 +310,10 @@ s3_replay_segment(s3_replay_t *rp, uint32_t id)
     r->corrupt += result.corrupt;
     r->torn += result.torn;
 
+    if (rp->lost && r->gentle) {
+        s3_replay_pause(rp, result.end);
+    }
+
     if (result.corrupt) {
         s->flags |= S3_ZSEG_NOCLEAN;
         s3_recover_say(r, S3_LOG_ERR, "segment %08x: %u records are damaged",
@@ -493,7 +497,7 @@ s3_replay_reset(s3_replay_t *rp)
     d->ring_used = 0;
     d->failed = 0;
     d->orphans = 0;
-    d->lost = 0;
+    d->lost = S3_ZLOST_NONE;
     d->probe = S3_ZONE_PROBE;
     d->lease = 0;
     d->recount = 0;
@@ -625,7 +629,9 @@ s3_replay_run(s3_replay_t *rp)
     }
 
     if (r->corrupt) {
-        rp->d->lost = 1;
+        rp->d->lost = r->corrupt > (unsigned) (r->rebuilt != 0)
+                          ? S3_ZLOST_RECORDS
+                          : S3_ZLOST_INDEX;
         s3_recover_raise(rp->z, rp->d);
     }
 

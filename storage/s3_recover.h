@@ -28,6 +28,7 @@ typedef struct {
     const char *name;   /* for messages, or NULL */
     s3_version_t floor; /* at least; a drive that is refilled starts with it */
     unsigned rebuild : 1; /* where no MANIFEST is whole: from all of the log */
+    unsigned gentle : 1;  /* and slowly: others are at work */
     void (*log)(void *ctx, int level, const char *message);
     void *ctx;
 

@@ -16,6 +16,9 @@
 
 #define S3_REBUILD_MEMORY ((size_t) 16 * 1024 * 1024)
 
+#define S3_REBUILD_STRETCH (1024 * 1024)
+#define S3_REBUILD_PAUSE 5 /* ms for each */
+
 
 static int
 s3_replay_knows(const s3_replay_t *rp, const s3_entry_t *e)
@@ -321,9 +324,22 @@ s3_replay_end(s3_replay_t *rp)
 
 /* Beside all else. */
 
+void
+s3_replay_pause(s3_replay_t *rp, uint64_t bytes)
+{
+    if (rp->fs->pause) {
+        rp->fs->pause(
+            rp->fs,
+            S3_REBUILD_PAUSE
+                * (unsigned) s3_max(bytes / S3_REBUILD_STRETCH, (uint64_t) 1));
+    }
+}
+
+
 typedef struct {
     s3_replay_t *rp;
     uint32_t end;
+    uint32_t stretch; /* where the present one began */
     const volatile int *cancelled;
 } s3_rebuild_scan_t;
 
@@ -339,6 +355,11 @@ s3_rebuild_record(void *ctx, const s3_record_t *r)
 
     if (r->entry.offset >= scan->end) {
         return S3_DONE;
+    }
+
+    if (r->entry.offset - scan->stretch >= S3_REBUILD_STRETCH) {
+        scan->stretch = r->entry.offset;
+        s3_replay_pause(scan->rp, S3_REBUILD_STRETCH);
     }
 
     return s3_replay_record(scan->rp, r);
@@ -360,6 +381,7 @@ s3_rebuild_segment(s3_rebuild_t *b, s3_replay_t *rp,
     memset(&result, 0, sizeof(result));
     scan.rp = rp;
     scan.end = seg->end;
+    scan.stretch = 0;
     scan.cancelled = b->cancelled;
 
     rc = s3_segment_scan(b->fs, seg->id, 0, s3_rebuild_record, &scan, &result);
@@ -372,6 +394,13 @@ s3_rebuild_segment(s3_rebuild_t *b, s3_replay_t *rp,
     }
 
     b->corrupt += result.corrupt;
+
+    /* all of it had been written: nothing at its end is torn */
+    if (rc == S3_OK && result.end <= seg->end) {
+        b->corrupt += result.torn + (result.end < seg->end);
+    }
+
+    s3_replay_pause(rp, 0);
 
     return rc == S3_DONE ? S3_OK : rc;
 }

@@ -73,6 +73,10 @@ int s3_replay_first_id(s3_replay_t *rp);
 /* Is there anything of an index or a log? */
 int s3_replay_any(s3_replay_t *rp, int *any);
 
+/* So much has been read: the drive, and the processor, are for others a while,
+ * so that it goes on at 200 MiB/s at the most. */
+void s3_replay_pause(s3_replay_t *rp, uint64_t bytes);
+
 /* Frees what the replay has, and it. */
 void s3_replay_end(s3_replay_t *rp);
 

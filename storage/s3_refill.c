@@ -123,18 +123,28 @@ s3_refill_job_end(s3_refill_t *r, int rc)
 static void
 s3_refill_repaired(s3_repair_t *rep)
 {
+    int rc = rep->rc;
     s3_refill_t *r = rep->ctx;
 
-    if (rep->rc == S3_OK) {
+    /* the version is here, and its data nowhere: the healer's business */
+
+    if (rc == S3_ECORRUPT && rep->known) {
+        (void) s3_notes_start(r->store, s3_bit(r->drive),
+                              r->store->all & ~s3_bit(r->drive), rep->bucket,
+                              rep->key, &rep->version, NULL, NULL);
+        rc = S3_OK;
+    }
+
+    if (rc == S3_OK) {
         r->store->stats.refilled++;
         s3_drive_count(r->store->conf.drives[r->drive], repaired);
 
-    } else if (rep->rc == S3_EDOUBT) {
+    } else if (rc == S3_EDOUBT) {
         /* once it is settled the next pass finds it decided */
         s3_heal_doubt(r->store, rep->bucket, rep->key, &rep->version);
     }
 
-    s3_refill_job_end(r, rep->rc);
+    s3_refill_job_end(r, rc);
 }
 
 

@@ -6,7 +6,7 @@
 /*
  *   newest ──► gather, from the others ──┬─ gain? ──► recode ──┐
  *                                        ▼                     │
- *              blobs of the drive rebuilt, one after the other │
+ *              blobs of the drive rebuilt, one after the other │  ──► orphan?
  *                                        ▼                     ▼
  *                           record pushed to the drive ─────► done
  *
@@ -16,11 +16,43 @@
 
 
 static void s3_repair_blobs(s3_repair_t *rep);
+static void s3_repair_end(s3_repair_t *rep, int rc);
+
+
+static void
+s3_repair_judged(void *ctx, int rc)
+{
+    s3_repair_end(ctx, rc);
+}
+
+
+/* A part without data that nobody can complete: 1, it is looked after. */
+
+static int
+s3_repair_orphan(s3_repair_t *rep, int rc)
+{
+    if (rc != S3_ECORRUPT || rep->judged || rep->payload == NULL
+        || rep->store->closed)
+    {
+        return 0;
+    }
+
+    rep->judged = 1;
+
+    return s3_orphan_start(rep->store, rep->bucket, rep->key,
+                           &rep->payload->record.entry.version,
+                           s3_repair_judged, rep)
+           == S3_OK;
+}
 
 
 static void
 s3_repair_end(s3_repair_t *rep, int rc)
 {
+    if (s3_repair_orphan(rep, rc)) {
+        return;
+    }
+
     rep->rc = rc;
     rep->done(rep);
 
@@ -43,7 +75,13 @@ s3_repair_pushed(s3_ballot_t *ballot)
              ? S3_OK
              : S3_EUNAVAIL;
 
-    s3_repair_end(rep, rc == S3_OK ? rep->recode_rc : rc);
+    rep->known = rc == S3_OK;
+
+    if (rc == S3_OK) {
+        rc = rep->lost ? S3_ECORRUPT : rep->recode_rc;
+    }
+
+    s3_repair_end(rep, rc);
 }
 
 
@@ -52,7 +90,13 @@ s3_repair_rebuilt(void *ctx, int rc)
 {
     s3_repair_t *rep = ctx;
 
-    if (rc != S3_OK) {
+    /* a drive that has to know all versions is not kept from it by data that
+     * nobody has any more */
+
+    if (rc == S3_ECORRUPT) {
+        rep->lost = 1;
+
+    } else if (rc != S3_OK) {
         s3_repair_end(rep, rc);
         return;
     }
@@ -77,7 +121,9 @@ s3_repair_blobs(s3_repair_t *rep)
 
     if (((size_t) rep->ref + 1) * S3_REF_SIZE > refs.len) {
         if (s3_ballot_start(rep->store, rep->payload, s3_bit(rep->target), NULL,
-                            NULL, 0, S3_BALLOT_PULL, s3_repair_pushed, rep)
+                            NULL, 0,
+                            rep->lost ? S3_BALLOT_BARE : S3_BALLOT_PULL,
+                            s3_repair_pushed, rep)
             != S3_OK)
         {
             s3_repair_end(rep, S3_ENOMEM);
@@ -176,6 +222,13 @@ s3_repair_gathered(s3_gather_t *g)
 
 
 static void
+s3_repair_settled(s3_settle_t *settle)
+{
+    (void) settle;
+}
+
+
+static void
 s3_repair_newest(s3_newest_t *nw)
 {
     s3_repair_t *rep = nw->ctx;
@@ -194,10 +247,12 @@ s3_repair_newest(s3_newest_t *nw)
         rep->version = nw->entry.version;
     }
 
+    /* others may have missed it, too */
+
     if (!nw->confirmed) {
-        (void) s3_round_start(nw->store, S3_CONFIRM, nw->store->all, nw->bucket,
-                              nw->key, &nw->entry.version,
-                              nw->entry.flags & S3_F_KEEP, NULL, NULL);
+        (void) s3_settle_start(nw->store, nw->bucket, nw->key,
+                               &nw->entry.version, NULL, 0, s3_repair_settled,
+                               NULL);
     }
 
     /* the others' copy, not what the target may have of it */

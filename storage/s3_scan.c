@@ -252,7 +252,8 @@ s3_segment_scan(s3_fs_t *fs, uint32_t id, uint32_t from,
 
     memset(result, 0, sizeof(*result));
 
-    rc = s3_segment_open(fs, id, &f, &seg);
+    /* it was written past the page cache, and is read once */
+    rc = s3_segment_open_direct(fs, id, &f, &seg);
     if (rc != S3_OK) {
         return rc;
     }

@@ -229,6 +229,7 @@ s3_segment_create(s3_fs_t *fs, const s3_segment_t *seg, uint32_t recycle)
     char path[S3_SEGMENT_PATH];
     int rc, fresh = 1;
     uint8_t *chunk;
+    uint32_t room;
     s3_file_t *f;
 
     if (seg->id == 0 || seg->id == recycle || seg->size % S3_SECTOR
@@ -249,12 +250,13 @@ s3_segment_create(s3_fs_t *fs, const s3_segment_t *seg, uint32_t recycle)
         return rc;
     }
 
-    chunk = aligned_alloc(S3_SECTOR, S3_SEGMENT_CHUNK);
+    room = s3_min(seg->size, (uint32_t) S3_SEGMENT_CHUNK);
+    chunk = aligned_alloc(S3_SECTOR, room);
     if (chunk == NULL) {
         return S3_ENOMEM;
     }
 
-    memset(chunk, 0, S3_SEGMENT_CHUNK);
+    memset(chunk, 0, room);
 
     if (recycle) {
         rc = s3_segment_take(fs, path, recycle, seg->size, &f);
@@ -335,8 +337,9 @@ s3_segment_header_read(s3_fs_t *fs, s3_file_t *f, uint8_t *buf, uint64_t off,
 }
 
 
-int
-s3_segment_open(s3_fs_t *fs, uint32_t id, s3_file_t **f, s3_segment_t *seg)
+static int
+s3_segment_open_how(s3_fs_t *fs, uint32_t id, unsigned how, s3_file_t **f,
+                    s3_segment_t *seg)
 {
     char path[S3_SEGMENT_PATH];
     int rc, rc2;
@@ -345,7 +348,7 @@ s3_segment_open(s3_fs_t *fs, uint32_t id, s3_file_t **f, s3_segment_t *seg)
 
     s3_segment_path(path, id);
 
-    rc = fs->open(fs, path, S3_O_READ, f);
+    rc = fs->open(fs, path, how, f);
     if (rc != S3_OK) {
         return rc;
     }
@@ -381,6 +384,21 @@ s3_segment_open(s3_fs_t *fs, uint32_t id, s3_file_t **f, s3_segment_t *seg)
     }
 
     return rc;
+}
+
+
+int
+s3_segment_open(s3_fs_t *fs, uint32_t id, s3_file_t **f, s3_segment_t *seg)
+{
+    return s3_segment_open_how(fs, id, S3_O_READ, f, seg);
+}
+
+
+int
+s3_segment_open_direct(s3_fs_t *fs, uint32_t id, s3_file_t **f,
+                       s3_segment_t *seg)
+{
+    return s3_segment_open_how(fs, id, S3_O_READ | S3_O_DIRECT, f, seg);
 }
 
 

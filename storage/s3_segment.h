@@ -72,6 +72,8 @@ int s3_segment_create(s3_fs_t *fs, const s3_segment_t *seg, uint32_t recycle);
  *   S3_ECORRUPT  both copies of the header are damaged
  */
 int s3_segment_open(s3_fs_t *fs, uint32_t id, s3_file_t **f, s3_segment_t *seg);
+int s3_segment_open_direct(s3_fs_t *fs, uint32_t id, s3_file_t **f,
+                           s3_segment_t *seg);
 
 
 /* The header of a batch. */

@@ -1,6 +1,7 @@
 #include "storage/s3_store_int.h"
 
 #include "storage/s3_commit.h"
+#include "storage/s3_recent.h"
 
 #include <stdlib.h>
 
@@ -40,6 +41,16 @@ s3_store_create(const s3_store_conf_t *conf)
         return NULL;
     }
 
+    if (conf->recent) {
+        store->recent = s3_recent_create(conf->recent);
+
+        if (store->recent == NULL) {
+            s3_code_destroy(store->code);
+            free(store);
+            return NULL;
+        }
+    }
+
     store->conf = *conf;
     store->loop = conf->loop;
     store->n = conf->n;
@@ -61,6 +72,14 @@ s3_store_create(const s3_store_conf_t *conf)
 
 
 void
+s3_store_seed(s3_store_t *store, uint64_t seed)
+{
+    store->conf.seed = seed;
+    s3_place_init(&store->place, store->n, seed);
+}
+
+
+void
 s3_store_release(s3_store_t *store)
 {
     if (--store->refs) {
@@ -72,6 +91,8 @@ s3_store_release(s3_store_t *store)
     while (store->n_scratch) {
         free(store->scratch[--store->n_scratch]);
     }
+
+    s3_recent_destroy(store->recent);
     s3_code_destroy(store->code);
     free(store);
 }
@@ -93,6 +114,13 @@ s3_store_destroy(s3_store_t *store)
     }
 
     s3_store_release(store);
+}
+
+
+void
+s3_store_trim(s3_store_t *store)
+{
+    s3_units_trim(&store->units);
 }
 
 

@@ -63,6 +63,9 @@ typedef struct {
      * nobody counts, as where drives are remote. */
     const uint64_t *bucket_changes;
 
+    /* bytes for what recently read records say (s3_recent.h), 0: read again */
+    size_t recent;
+
     /* healing: every byte is read once in so many seconds, 0: never */
     uint64_t scrub_period;
     /* A drive in state REFILLING has all that the others have: may count again
@@ -73,7 +76,14 @@ typedef struct {
 
 /* NULL where the numbers do not fit (m >= n, ...) or memory is out. */
 s3_store_t *s3_store_create(const s3_store_conf_t *conf);
+
+/* The seed of the placement, where it was not known before: as long as no
+ * drive has been there. */
+void s3_store_seed(s3_store_t *store, uint64_t seed);
 void s3_store_destroy(s3_store_t *store);
+
+/* Every second or so: gives back memory that nobody has needed since. */
+void s3_store_trim(s3_store_t *store);
 
 /* Starts (or stops) this process' share of the background work: settling of
  * what is in doubt, repair of what drives have missed.  One process a store
@@ -92,6 +102,7 @@ typedef struct {
     uint64_t damaged;   /* of those: something was missing or did not hold */
     uint64_t passes;    /* of the scrub over all drives */
     uint64_t leaks;     /* blobs removed that no record lists */
+    uint64_t orphans;   /* parts removed whose data and upload are gone */
     uint32_t refilling; /* drives */
 } s3_heal_stats_t;
 
@@ -104,12 +115,20 @@ void s3_store_heal_stats(s3_store_t *store, s3_heal_stats_t *stats);
  */
 
 typedef struct {
+    s3_str_t data;
+    void *buf; /* that it lies in, or NULL */
+} s3_piece_t;
+
+typedef struct {
     unsigned refs;
     uint64_t bucket;
     s3_entry_t entry;   /* newest committed: version, size, etag, ... */
     s3_record_t record; /* key, refs, meta; data only where COPIES */
     void *buf;
-    s3_buf_t *data; /* of shards in records, where it was asked for */
+    /* of shards in records, where it was asked for: one of them */
+    s3_buf_t *data;
+    s3_piece_t *pieces; /* in order; behind the object */
+    unsigned n_pieces;
 } s3_object_t;
 
 void s3_object_release(s3_object_t *object);
@@ -120,6 +139,7 @@ struct s3_head_s {
     uint64_t bucket;
     s3_str_t key;
     unsigned brief : 1; /* the entry is enough: object has no record */
+    unsigned meta : 1;  /* no reader will follow: the record's data is empty */
     unsigned data : 1;  /* a reader will follow: what the records have, now */
     void (*done)(s3_head_t *head);
     void *ctx;
@@ -127,7 +147,8 @@ struct s3_head_s {
     int rc;              /* S3_ENOENT: absent, for certain */
     s3_object_t *object; /* the caller's to release */
     s3_version_t
-        newest; /* committed, of a tombstone too; none: never written */
+        newest;        /* committed, of a tombstone too; none: never written */
+    s3_version_t root; /* of the newest: s3_entry_root() */
 
     void *impl[4];
 };
@@ -166,6 +187,11 @@ void s3_reader_close(s3_reader_t *r); /* any time; ready() is not called */
 
 #define S3_WRITER_BLOB 1 /* always blobs: parts of a multipart upload */
 
+typedef struct {
+    uint8_t *data;
+    size_t len;
+} s3_space_t;
+
 struct s3_writer_s {
     void (*writable)(s3_writer_t *w); /* after write() took less than all */
     void (*finished)(s3_writer_t *w); /* after finish(): see rc */
@@ -186,11 +212,12 @@ s3_writer_open(s3_store_t *store, uint64_t bucket, s3_str_t key,
  * negative code is final. */
 ssize_t s3_writer_write(s3_writer_t *w, const uint8_t *data, size_t len);
 
-/* Where the next bytes are to lie: who puts them there himself and gives them
- * to write(), as the very next call, saves a copy.  How many fit at *place; 0:
- * stop until writable(); negative: the error, or S3_EINVAL for small data,
- * which only write() takes. */
-ssize_t s3_writer_space(s3_writer_t *w, uint8_t **place);
+/* Where the next bytes are to lie, at most max places, one behind the other:
+ * who puts them there himself and gives them to write(), place by place and as
+ * the very next calls, saves a copy.  Places stay what they are until all of
+ * that was given.  How many; 0: stop until writable(); negative: the error, or
+ * S3_EINVAL for small data, which only write() takes. */
+int s3_writer_space(s3_writer_t *w, s3_space_t *spaces, unsigned max);
 
 /* No more bytes: everything durable (blobs), then finished(). */
 void s3_writer_finish(s3_writer_t *w);
@@ -215,6 +242,8 @@ void s3_writer_close(s3_writer_t *w);
  * becomes rc (nothing was written then).  It may run several times.
  */
 
+#define S3_ANY_GENERATION UINT32_MAX /* the bucket may be closed */
+
 struct s3_put_s {
     s3_store_t *store;
     uint64_t bucket;
@@ -229,6 +258,7 @@ struct s3_put_s {
     unsigned n_refs;
 
     const s3_version_t *origin; /* the healer's: see s3_entry_origin() */
+    unsigned blind : 1; /* test() is none of the client's: s3_entry_root() */
 
     int (*test)(s3_put_t *put, const s3_entry_t *current);
     void (*done)(s3_put_t *put);
@@ -237,6 +267,7 @@ struct s3_put_s {
     int rc; /* S3_ECONFLICT: lost every race; S3_ESTALE: bucket is closed */
     s3_version_t version; /* of what was written */
     s3_version_t newest;  /* as of s3_head_t, set before test() is called */
+    s3_version_t root;    /* ... too */
 
     void *impl[4];
 };

@@ -16,10 +16,13 @@
 #include "storage/s3_code.h"
 #include "storage/s3_units.h"
 
+#include <stdlib.h>
+
 #pragma GCC visibility push(hidden)
 
 
 typedef struct s3_heal_s s3_heal_t;
+typedef struct s3_recent_s s3_recent_t;
 
 
 #define S3_SCRATCH_SIZE 8192
@@ -38,6 +41,7 @@ struct s3_store_s {
     s3_code_t *code;
     s3_heal_t *heal;
     s3_heal_stats_t stats;
+    s3_recent_t *recent; /* may be NULL */
 
     s3_units_t units;
     void *scratch[S3_SCRATCH_KEPT];
@@ -88,6 +92,20 @@ void s3_unit_free(s3_store_t *store, void *unit, size_t size);
  */
 void *s3_scratch_get(s3_store_t *store, size_t size);
 void s3_scratch_put(s3_store_t *store, void *p, size_t size);
+
+
+/* As calloc(), which in glibc passes over the thread's own free chunks: for
+ * what each request needs, of less than a KiB. */
+
+static inline void *
+s3_zalloc(size_t size)
+{
+    void *p;
+
+    p = malloc(size);
+
+    return p ? memset(p, 0, size) : NULL;
+}
 
 
 /* A counted buffer, S3_BUF_SPARE zero bytes after its content: it can be cut

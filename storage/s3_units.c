@@ -108,6 +108,7 @@ s3_units_get(s3_units_t *units)
 
     if (slab->free == S3_UNITS_ALL) {
         units->empty--;
+        units->spare = s3_min(units->spare, units->empty);
     }
 
     bit = (unsigned) __builtin_ctz(slab->free);
@@ -130,25 +131,6 @@ s3_units_drop(s3_units_t *units, unsigned i)
 }
 
 
-/* Those that are used last go first. */
-
-static void
-s3_units_trim(s3_units_t *units)
-{
-    unsigned i;
-
-    for (i = units->n; i--;) {
-        if (units->empty <= S3_UNITS_EMPTY + (units->n - units->empty)) {
-            break;
-        }
-
-        if (units->slabs[i]->free == S3_UNITS_ALL) {
-            s3_units_drop(units, i);
-        }
-    }
-}
-
-
 void
 s3_units_put(s3_units_t *units, void *unit)
 {
@@ -168,11 +150,36 @@ s3_units_put(s3_units_t *units, void *unit)
 
         if (slab->free == S3_UNITS_ALL) {
             units->empty++;
-            s3_units_trim(units);
         }
 
         return;
     }
+}
+
+
+/* Those that are used last go first. */
+
+void
+s3_units_trim(s3_units_t *units)
+{
+    unsigned i, n;
+
+    if (++units->calls < S3_UNITS_QUIET) {
+        return;
+    }
+
+    n = s3_min(units->spare, units->empty);
+    n = n > S3_UNITS_EMPTY ? n - S3_UNITS_EMPTY : 0;
+
+    for (i = units->n; i-- && n;) {
+        if (units->slabs[i]->free == S3_UNITS_ALL) {
+            s3_units_drop(units, i);
+            n--;
+        }
+    }
+
+    units->calls = 0;
+    units->spare = units->empty;
 }
 
 

@@ -69,10 +69,15 @@ s3_upload_look(s3_upload_work_t *w)
     e = &w->upload->entry;
 
     w->known = e->version;
-    w->based = e->extra_len == 1 + S3_VERSION_SIZE;
+    w->based = e->extra_len >= 1 + S3_VERSION_SIZE;
+    w->rooted = e->extra_len == 1 + 2 * S3_VERSION_SIZE;
 
     if (w->based) {
         w->base = s3_get_version(e->extra + 1);
+    }
+
+    if (w->rooted) {
+        w->root = s3_get_version(e->extra + 1 + S3_VERSION_SIZE);
     }
 
     return s3_upload_state(e);
@@ -166,6 +171,11 @@ s3_upload_put_state(s3_upload_work_t *w, s3_upload_state_t state,
     if (w->based) {
         s3_put_version(put->entry.extra + 1, &w->base);
         put->entry.extra_len = 1 + S3_VERSION_SIZE;
+
+        if (w->rooted) {
+            s3_put_version(put->entry.extra + 1 + S3_VERSION_SIZE, &w->root);
+            put->entry.extra_len += S3_VERSION_SIZE;
+        }
     }
 
     put->meta = w->upload->record.meta;
@@ -259,6 +269,8 @@ s3_upload_looked(s3_head_t *head)
 
     w->base = at;
     w->based = 1;
+    w->root = head->root;
+    w->rooted = 1;
 
     s3_upload_put_state(w, S3_UPLOAD_COMPLETING, s3_upload_completing);
 }
@@ -308,6 +320,14 @@ s3_upload_object_test(s3_put_t *put, const s3_entry_t *current)
 
     if (s3_version_cmp(&at, &w->base) != 0) {
         w->verdict = S3_UPLOAD_MOVED;
+
+        if (w->op->test == NULL && w->rooted
+            && s3_version_cmp(&put->root, &w->root) == 0)
+        {
+            w->verdict = S3_UPLOAD_FOLLOWED;
+            w->base = at;
+        }
+
         return S3_EEXIST;
     }
 
@@ -362,6 +382,21 @@ s3_upload_finish(s3_upload_work_t *w, int result)
 }
 
 
+/* What is at the key now came of what was there, write by write, and the object
+ * is none of them: it is the next one. */
+
+static void
+s3_upload_again(s3_upload_work_t *w)
+{
+    if (++w->tries == S3_UPLOAD_TRIES) {
+        s3_upload_end(w, S3_EUNAVAIL);
+        return;
+    }
+
+    s3_upload_put_state(w, S3_UPLOAD_COMPLETING, s3_upload_completing);
+}
+
+
 static void
 s3_upload_object_done(s3_put_t *put)
 {
@@ -377,6 +412,11 @@ s3_upload_object_done(s3_put_t *put)
 
     if (w->verdict == S3_UPLOAD_MOVED) {
         s3_upload_finish(w, w->op->test ? S3_ECONFLICT : S3_OK);
+        return;
+    }
+
+    if (w->verdict == S3_UPLOAD_FOLLOWED) {
+        s3_upload_again(w);
         return;
     }
 
@@ -414,6 +454,7 @@ s3_upload_make_object(s3_upload_work_t *w)
     put->meta = op->meta;
     put->refs = op->refs;
     put->n_refs = op->n_refs;
+    put->blind = op->test == NULL;
     put->test = s3_upload_object_test;
     put->done = s3_upload_object_done;
     put->ctx = w;
@@ -491,6 +532,17 @@ s3_upload_fence_test(s3_put_t *put, const s3_entry_t *current)
         return S3_EEXIST;
     }
 
+    /* the blobs that are to be listed once more are those of this version */
+
+    if (current != NULL
+        && (w->object == NULL
+            || s3_version_cmp(&current->version, &w->object->entry.version)
+                   != 0))
+    {
+        w->verdict = S3_UPLOAD_RECODED;
+        return S3_EUNAVAIL;
+    }
+
     return S3_OK;
 }
 
@@ -501,6 +553,15 @@ s3_upload_fenced(s3_put_t *put)
     s3_upload_work_t *w;
 
     w = put->ctx;
+
+    if (put->rc != S3_OK && w->verdict == S3_UPLOAD_RECODED
+        && ++w->tries < S3_UPLOAD_TRIES)
+    {
+        s3_object_release(w->object);
+        w->object = NULL;
+        s3_upload_fence(w);
+        return;
+    }
 
     if (put->rc != S3_OK && w->verdict != S3_UPLOAD_MOVED) {
         s3_upload_end(w, put->rc == S3_ECONFLICT ? S3_EUNAVAIL : put->rc);

@@ -20,14 +20,21 @@
  *  - Every step of the upload's record is a conditional write on the version
  *    before; no state comes back.
  *  - The object is committed under the condition that the newest at its key
- *    (a tombstone, too) is still e.  So: something else, and the upload had
+ *    (a tombstone, too) is still e.  So: something else, and this attempt had
  *    its turn, be it as the object that is there, as one already overwritten,
  *    or not at all, and never gets another; still e, and it was not
  *    committed, and the next attempt may.  Versions are only compared for
  *    being the same: clocks of coordinators may differ.
+ *  - Something else that has the root of e (s3_entry_root()) has followed it
+ *    through writes with conditions alone.  The object without a condition
+ *    begins a root of its own, so it is not among them and has not been
+ *    overwritten: COMPLETING(what is there now), and once more.  With another
+ *    root it has been, or counts as if it had, by a write that took whatever
+ *    was there.
  *  - Parts are removed in state ABORTING alone, and never while the object
  *    can still be committed: completing gets there after the key has moved on
- *    from e, aborting writes the key again as it is if it has not.
+ *    from e, aborting writes the key again as it is if it has not (it keeps
+ *    its root, for other uploads of the key).
  *  - Completing claims success for something else at the key only if it then
  *    moves the upload from COMPLETING itself: an abort, which makes something
  *    else, too, moves it first.
@@ -40,8 +47,10 @@
  * What it needs of others.  Tombstones stay while an upload of their key is
  * COMPLETING.  Who writes a part's record again with another blob keeps the
  * older one's (S3_F_KEEP), for the same reason.  A part leaks that is stored
- * when ABORTING has seen the last of the parts.  A crash in ABORTING leaves parts and the upload to the
- * next abort of it, or to the deletion of the bucket.
+ * when ABORTING has seen the last of the parts; s3_orphan_start() removes it
+ * when its data has gone with an object that listed it.  A crash in ABORTING
+ * leaves parts and the upload to the next abort of it, or to the deletion of
+ * the bucket.
  *
  * This replaces the tied record of the commit protocol's description: it needs
  * no second fate to be remembered, and costs a read and a conditional put.
@@ -65,7 +74,7 @@ typedef enum {
 } s3_upload_state_t;
 
 /* Of an entry of the uploads' space; 0: not one.  extra: state 1, then e where
- * there is one. */
+ * there is one, then its root. */
 s3_upload_state_t s3_upload_state(const s3_entry_t *e);
 void s3_upload_set_state(s3_entry_t *e, s3_upload_state_t state);
 

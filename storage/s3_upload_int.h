@@ -23,8 +23,10 @@ typedef struct {
 
 typedef enum {
     S3_UPLOAD_PASSED = 0,
-    S3_UPLOAD_MOVED,  /* the key is not as COMPLETING found it */
-    S3_UPLOAD_REFUSED /* the client's condition */
+    S3_UPLOAD_MOVED,    /* the key is not as COMPLETING found it, */
+    S3_UPLOAD_FOLLOWED, /* ... but this attempt has not been overwritten */
+    S3_UPLOAD_RECODED,  /* the key is, but its blobs are others */
+    S3_UPLOAD_REFUSED   /* the client's condition */
 } s3_upload_verdict_t;
 
 struct s3_upload_work_s {
@@ -43,7 +45,9 @@ struct s3_upload_work_s {
 
     s3_version_t known;  /* of the upload's record */
     s3_version_t base;   /* what was at the key when COMPLETING was written */
+    s3_version_t root;   /* ... its root */
     unsigned based : 1;  /* there is a base */
+    unsigned rooted : 1; /* its root is known */
     unsigned made : 1;   /* this operation committed the object */
     unsigned strict : 1; /* what can't be cleaned up is an error */
     unsigned swept : 1;  /* this pass over the parts has removed some */

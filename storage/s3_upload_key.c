@@ -4,7 +4,8 @@
 s3_upload_state_t
 s3_upload_state(const s3_entry_t *e)
 {
-    if ((e->extra_len != 1 && e->extra_len != 1 + S3_VERSION_SIZE)
+    if ((e->extra_len != 1 && e->extra_len != 1 + S3_VERSION_SIZE
+         && e->extra_len != 1 + 2 * S3_VERSION_SIZE)
         || e->extra[0] > S3_UPLOAD_ABORTING)
     {
         return 0;

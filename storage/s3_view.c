@@ -32,6 +32,7 @@ s3_view_init(s3_view_t *v)
 {
     v->items = v->fixed;
     v->n = 0;
+    v->place.table = NULL;
     v->room = sizeof(v->fixed) / sizeof(v->fixed[0]);
 }
 
@@ -229,11 +230,12 @@ s3_view_load_to(s3_view_t *v, s3_zone_t *z, unsigned drive,
             continue;
         }
 
-        node = s3_memtable_seek(tables[i], bucket, key);
+        node = arenas[i] == active
+                   ? s3_memtable_seek_place(tables[i], bucket, key, &v->place)
+                   : s3_memtable_seek(tables[i], bucket, key);
         seen = 0;
 
-        while (node && node->bucket == bucket
-               && s3_str_eq(s3_memnode_key(node), key)) {
+        while (node && s3_memnode_is(node, bucket, key)) {
             rc = s3_view_node(v, node, arenas[i], d->arenas[arenas[i]].seq,
                               arenas[i] == active);
             if (rc != S3_OK) {

@@ -87,7 +87,9 @@ s3_writer_clean(s3_writer_impl_t *w)
     for (left = w->have | w->durable; left; left &= left - 1) {
         d = s3_lowest(left);
 
-        if ((w->durable & s3_bit(d)) && (w->listed && (w->alive & s3_bit(d)))) {
+        /* that of a drive that was late is whole as well, or was repaired
+         * meanwhile: the same file */
+        if ((w->durable & s3_bit(d)) && w->listed) {
             continue;
         }
 
@@ -292,10 +294,10 @@ s3_writer_write(s3_writer_t *pub, const uint8_t *data, size_t len)
 }
 
 
-ssize_t
-s3_writer_space(s3_writer_t *pub, uint8_t **place)
+int
+s3_writer_space(s3_writer_t *pub, s3_space_t *spaces, unsigned max)
 {
-    ssize_t n;
+    int n;
     s3_writer_impl_t *w = s3_container(pub, s3_writer_impl_t, pub);
 
     if (pub->rc != S3_OK) {
@@ -311,7 +313,7 @@ s3_writer_space(s3_writer_t *pub, uint8_t **place)
 
     s3_writer_begin_blobs(w);
 
-    n = pub->rc != S3_OK ? pub->rc : s3_writer_place(w, place);
+    n = pub->rc != S3_OK ? pub->rc : s3_writer_spaces(w, spaces, max);
     w->blocked = n == 0;
 
     w->busy = 0;

@@ -100,8 +100,9 @@ void s3_writer_settle_flight(s3_writer_impl_t *w);
 int s3_writer_room(s3_writer_impl_t *w); /* for one more in flight */
 void s3_writer_flush(s3_writer_impl_t *w, int last);
 
-/* Bytes that fit at *place; 0: no room for another stripe yet; or the error. */
-ssize_t s3_writer_place(s3_writer_impl_t *w, uint8_t **place);
+/* Places of the stripe being filled, at most max, at least one; 0: no room for
+ * another stripe yet; or the error. */
+int s3_writer_spaces(s3_writer_impl_t *w, s3_space_t *spaces, unsigned max);
 
 /* Bytes taken into the stripe being filled, or the error. */
 ssize_t s3_writer_take(s3_writer_impl_t *w, const uint8_t *data, size_t len);

@@ -185,28 +185,36 @@ s3_writer_shrink(s3_writer_impl_t *w, s3_fill_t *fill, size_t unit)
 }
 
 
-static int
-s3_writer_encode(s3_writer_impl_t *w, s3_fill_t *fill, size_t unit)
-{
-    unsigned i;
-    uint8_t *shards[S3_MAX_DRIVES];
+/* Parity, headers, checksums. */
 
-    if (s3_writer_shrink(w, fill, unit) != S3_OK) {
+static int
+s3_writer_seal(s3_writer_impl_t *w, s3_fill_t *fill, const s3_blob_unit_t *head)
+{
+    int rc;
+    unsigned i;
+    uint8_t *scratch;
+
+    if (s3_writer_shrink(w, fill, head->length) != S3_OK) {
         return S3_ENOMEM;
     }
 
-    for (i = 0; i < w->n; i++) {
-        if (i >= w->k) {
-            fill->bufs[i] = s3_unit_alloc(w->store, fill->size);
-            if (fill->bufs[i] == NULL) {
-                return S3_ENOMEM;
-            }
+    for (i = w->k; i < w->n; i++) {
+        fill->bufs[i] = s3_unit_alloc(w->store, fill->size);
+        if (fill->bufs[i] == NULL) {
+            return S3_ENOMEM;
         }
-
-        shards[i] = fill->bufs[i] + S3_BLOB_HEADER;
     }
 
-    return s3_code_encode(w->store->code, w->k, w->n - w->k, unit, shards);
+    scratch = s3_unit_alloc(w->store, S3_BLOB_UNIT);
+    if (scratch == NULL) {
+        return S3_ENOMEM;
+    }
+
+    rc = s3_blob_stripe_seal(w->store->code, fill->bufs, head, scratch);
+
+    s3_unit_free(w->store, scratch, S3_BLOB_UNIT);
+
+    return rc;
 }
 
 
@@ -214,7 +222,6 @@ void
 s3_writer_flush(s3_writer_impl_t *w, int last)
 {
     int d, rc;
-    size_t unit;
     unsigned i;
     s3_fill_t *fill;
     s3_unit_t *u;
@@ -223,23 +230,22 @@ s3_writer_flush(s3_writer_impl_t *w, int last)
 
     fill = w->fill;
     w->fill = NULL;
-    unit = s3_stripe_unit(w->k, fill->len);
 
-    rc = s3_writer_encode(w, fill, unit);
+    memset(&head, 0, sizeof(head));
+    memcpy(head.id, w->pub.ref.id, 16);
+    head.block = w->block++;
+    head.length = (uint32_t) s3_stripe_unit(w->k, fill->len);
+    head.k = (uint8_t) w->k;
+    head.n = (uint8_t) w->n;
+    head.last = last != 0;
+
+    rc = s3_writer_seal(w, fill, &head);
 
     if (rc != S3_OK) {
         s3_writer_fail(w, rc);
         s3_fill_release(fill);
         return;
     }
-
-    memset(&head, 0, sizeof(head));
-    memcpy(head.id, w->pub.ref.id, 16);
-    head.block = w->block++;
-    head.length = (uint32_t) unit;
-    head.k = (uint8_t) w->k;
-    head.n = (uint8_t) w->n;
-    head.last = last != 0;
 
     fill->block = head.block;
     fill->next = w->flight;
@@ -255,7 +261,6 @@ s3_writer_flush(s3_writer_impl_t *w, int last)
             continue;
         }
 
-        head.shard = (uint8_t) i;
         u = &fill->units[i];
         u->req.done = s3_writer_wrote;
         u->req.ctx = fill;
@@ -264,7 +269,7 @@ s3_writer_flush(s3_writer_impl_t *w, int last)
         memcpy(u->id, head.id, 16);
         u->block = head.block;
         u->buf = fill->bufs[i];
-        u->len = s3_blob_unit_seal(fill->bufs[i], &head);
+        u->len = s3_blob_unit_size(head.length);
 
         fill->refs++;
         w->refs++;
@@ -375,10 +380,11 @@ s3_writer_room(s3_writer_impl_t *w)
  * until more comes: the last one has to be known.
  */
 
-ssize_t
-s3_writer_place(s3_writer_impl_t *w, uint8_t **place)
+int
+s3_writer_spaces(s3_writer_impl_t *w, s3_space_t *spaces, unsigned max)
 {
     size_t at;
+    unsigned i, n;
 
     if (w->fill && w->fill->len == s3_stripe_size(w->k)) {
         if (!s3_writer_room(w)) {
@@ -402,10 +408,15 @@ s3_writer_place(s3_writer_impl_t *w, uint8_t **place)
     }
 
     at = (size_t) w->fill->len % S3_BLOB_PAYLOAD;
-    *place =
-        w->fill->bufs[w->fill->len / S3_BLOB_PAYLOAD] + S3_BLOB_HEADER + at;
+    i = (unsigned) (w->fill->len / S3_BLOB_PAYLOAD);
 
-    return (ssize_t) (S3_BLOB_PAYLOAD - at);
+    for (n = 0; n < max && i < w->k; n++, i++) {
+        spaces[n].data = w->fill->bufs[i] + S3_BLOB_HEADER + at;
+        spaces[n].len = S3_BLOB_PAYLOAD - at;
+        at = 0;
+    }
+
+    return (int) n;
 }
 
 
@@ -431,13 +442,13 @@ ssize_t
 s3_writer_take(s3_writer_impl_t *w, const uint8_t *data, size_t len)
 {
     size_t done, part;
-    ssize_t n;
-    uint8_t *place;
+    int n;
+    s3_space_t space;
 
     done = 0;
 
     while (done < len) {
-        n = s3_writer_place(w, &place);
+        n = s3_writer_spaces(w, &space, 1);
 
         if (n < 0) {
             return n;
@@ -447,10 +458,10 @@ s3_writer_take(s3_writer_impl_t *w, const uint8_t *data, size_t len)
             break;
         }
 
-        part = s3_min(len - done, (size_t) n);
+        part = s3_min(len - done, space.len);
 
-        if (data + done != place) {
-            memcpy(place, data + done, part);
+        if (data + done != space.data) {
+            memcpy(space.data, data + done, part);
         }
 
         w->fill->len += part;

@@ -93,8 +93,13 @@ s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
     z->n = n;
     z->size = size;
     z->max_segments = max_segments;
-    memcpy(z->store_id, store_id, 16);
     memcpy(z->instance, instance, 16);
+
+    if (store_id) {
+        memcpy(z->store_id, store_id, 16);
+        z->named = 1;
+    }
+
     z->segments_off = seg_off;
     z->arenas_off = fixed;
     z->arena_size = (size - fixed) / n / S3_ZONE_ARENAS & ~(size_t) 4095;
@@ -166,6 +171,23 @@ s3_zone_suspect(s3_zone_t *z)
     for (i = 0; i < z->n; i++) {
         s3_zone_count(&z->drives[i].stats.noted);
     }
+}
+
+
+int
+s3_zone_name(s3_zone_t *z, const uint8_t store_id[16])
+{
+    /* two drives may come at once */
+    s3_zone_lock(&z->drives[0]);
+
+    if (!z->named) {
+        memcpy(z->store_id, store_id, 16);
+        __atomic_store_n(&z->named, 1, __ATOMIC_RELEASE);
+    }
+
+    s3_zone_unlock(&z->drives[0]);
+
+    return memcmp(z->store_id, store_id, 16) == 0;
 }
 
 
@@ -689,6 +711,24 @@ s3_zone_proc_state(const s3_zone_t *z, unsigned slot)
 {
     return (unsigned) (__atomic_load_n(&z->procs[slot].state, __ATOMIC_ACQUIRE)
                        & 0xff);
+}
+
+
+int
+s3_zone_left(const s3_zone_t *z, unsigned drive)
+{
+    unsigned i;
+
+    for (i = 0; i < S3_ZONE_PROCS; i++) {
+        if (s3_zone_proc_state(z, i) != S3_PROC_FREE
+            && __atomic_load_n(&z->procs[i].seen[drive], __ATOMIC_SEQ_CST)
+                   != UINT64_MAX)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -42,7 +42,7 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_ZONE_LAYOUT 2
+#define S3_ZONE_LAYOUT 3
 #define S3_ZONE_PROCS 64
 #define S3_ZONE_ARENAS 4
 #define S3_ZONE_ARENA_MIN (64 * 1024)
@@ -159,6 +159,12 @@ typedef enum {
     S3_ZVERIFY_DAMAGE /* some of it did not hold its checksum */
 } s3_zverify_t;
 
+typedef enum {
+    S3_ZLOST_NONE = 0,
+    S3_ZLOST_INDEX,  /* it was made anew from the log */
+    S3_ZLOST_RECORDS /* and some were damaged: it may lack what it has voted */
+} s3_zlost_t;
+
 typedef struct {
     pthread_mutex_t lock;
 
@@ -167,13 +173,14 @@ typedef struct {
     uint32_t fault_errno; /* [A] 0: none */
     uint32_t last_code;   /* [A] of the last that was no S3_ZFAULT_NONE */
     uint32_t last_errno;  /* [A] */
-    uint32_t known;       /* its part here was made from the drive */
+    uint32_t known;       /* [A] its part here was made from the drive */
+    uint32_t part;        /* [A] times that it ceased to be so */
     uint32_t arrivals;    /* [A] times it came back: files are opened anew */
     uint64_t returning;   /* [A] who brings it back, as `lease` */
     uint32_t failed;      /* [A] entries that are FAILED: until a restart */
     uint32_t refilling;   /* new at its place: others have what it lacks */
     uint32_t orphans;     /* [A] times a settler could not read this drive */
-    uint32_t lost;        /* records were damaged when it was recovered */
+    uint32_t lost;        /* s3_zlost_t: when it was recovered */
     uint32_t verify;      /* [A] s3_zverify_t: look at MANIFEST and tables */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
@@ -227,9 +234,9 @@ typedef struct {
     uint64_t arena_size;
     uint64_t segments_off;
     uint64_t arenas_off;
-    uint64_t clock;       /* [A] */
-    uint32_t incarnation; /* [A] last one given out */
-    uint32_t reserved;
+    uint64_t clock;          /* [A] */
+    uint32_t incarnation;    /* [A] last one given out */
+    uint32_t named;          /* [A] store_id is known: some drive was there */
     uint64_t bucket_changes; /* [A] see s3_zone_changed() */
     s3_zproc_t procs[S3_ZONE_PROCS];
     s3_zdrive_t drives[];
@@ -244,6 +251,10 @@ size_t s3_zone_min(unsigned n, unsigned max_segments);
 int s3_zone_init(void *base, size_t size, unsigned n, unsigned max_segments,
                  const uint8_t store_id[16], const uint8_t instance[16]);
 void s3_zone_seal(s3_zone_t *z);
+
+/* The store that it is for, where s3_zone_init() was not told (store_id NULL)
+ * and no drive has said so since: the first one decides.  0: it is another. */
+int s3_zone_name(s3_zone_t *z, const uint8_t store_id[16]);
 
 /* S3_EVERSION: another layout; S3_EFOREIGN: another instance, or size or n
  * differ; S3_EINVAL. */
@@ -340,6 +351,10 @@ int s3_zone_claim(s3_zone_t *z, uint64_t *word, unsigned slot);
 void s3_zone_unclaim(s3_zone_t *z, uint64_t *word, unsigned slot);
 void s3_zone_lease_drop(s3_zone_t *z, unsigned drive, unsigned slot);
 
+/* 1: no process reads anything of the drive's part, or ever will unless the
+ * drive is `known` once more. */
+int s3_zone_left(const s3_zone_t *z, unsigned drive);
+
 /* S3_PROC_... of a slot, and who is in it. */
 unsigned s3_zone_proc_state(const s3_zone_t *z, unsigned slot);
 uint32_t s3_zone_proc_incarnation(const s3_zone_t *z, unsigned slot);
@@ -348,6 +363,26 @@ static inline uint32_t
 s3_zone_state(const s3_zdrive_t *d)
 {
     return __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
+}
+
+/* Can a drive be filled, and is it all that is lost?  So many others have data
+ * as an object needs at the most. */
+static inline int
+s3_zone_fillable(const s3_zone_t *z, unsigned drive, unsigned parity)
+{
+    unsigned i, ready;
+    const s3_zdrive_t *d;
+
+    ready = 0;
+
+    for (i = 0; i < z->n; i++) {
+        d = &z->drives[i];
+        ready += i != drive && s3_zone_state(d) != S3_DRIVE_MISSING
+                 && __atomic_load_n(&d->known, __ATOMIC_ACQUIRE)
+                 && !__atomic_load_n(&d->refilling, __ATOMIC_ACQUIRE);
+    }
+
+    return ready && ready + parity >= z->n;
 }
 
 static inline void

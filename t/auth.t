@@ -208,7 +208,7 @@ $r =~ s/(Authorization: .*\r\n)/$1$1/; $r
 
 === TEST 19: header and query at once
 --- raw_request eval
-::s3_raw('GET', ::s3_presign('GET', '/bucket/k', 60))
+::s3_raw('GET', ::s3_presign('GET', '/bucket/k', 3600))
 --- error_code: 400
 --- response_body_like: <Code>InvalidArgument</Code>
 
@@ -253,7 +253,7 @@ $r =~ s/(Authorization: .*\r\n)/$1$1/; $r
 
 === TEST 23: presigned, a parameter is missing
 --- raw_request eval
-my $u = ::s3_presign('GET', '/bucket/k', 60);
+my $u = ::s3_presign('GET', '/bucket/k', 3600);
 $u =~ s/&X-Amz-Date=[^&]*//; "GET $u HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 --- error_code: 400
 --- response_body_like: <Code>AuthorizationQueryParametersError</Code>
@@ -262,7 +262,7 @@ $u =~ s/&X-Amz-Date=[^&]*//; "GET $u HTTP/1.1\r\nHost: localhost\r\nConnection: 
 
 === TEST 24: presigned for another method
 --- raw_request eval
-my $u = ::s3_presign('GET', '/bucket/k', 60);
+my $u = ::s3_presign('GET', '/bucket/k', 3600);
 "DELETE $u HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 --- error_code: 403
 --- response_body_like: <Code>SignatureDoesNotMatch</Code>

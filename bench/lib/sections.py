@@ -1,16 +1,17 @@
-"""What is no row of the table: latency, workers, memory.
+"""What is no row of the table: latency, workers, memory, start.
 
 A section is run(bench) -> (result, lines for people, bars).
 """
 
 import os
+import re
 import statistics
 import threading
 import time
 
 from . import process
 from .bars import Bar
-from .operations import BUCKET, KIB, MIB, Get, Put, fill
+from .operations import BUCKET, KIB, LIST_KEY, MIB, SMALL, Get, Put, fill
 
 LATENCY_LIMIT = 2                   # times a raw write
 WORKERS_LIMIT = 1.7                 # times one worker
@@ -19,6 +20,8 @@ PUT_LIMIT = 2 * MIB                 # bytes for each PUT under way
 PUTS = 64
 QUIET = 3                           # seconds until a store gives memory back
 LATENCY_WRITES = 1000               # of a raw window
+START_LIMIT = 2                     # seconds
+START_WRITES = (0, 1000, 10000)     # since the start before
 
 
 def mib(value):
@@ -171,4 +174,45 @@ def memory(bench):
         Bar('memory objects', 'MiB', added['Pss'] / MIB, store.zone)]
 
 
-SECTIONS = {'latency': latency, 'workers': workers, 'memory': memory}
+def restart(bench, store):
+    """kill -9 of all; seconds until an object is read, records replayed."""
+    log = os.path.join(store.directory, 'error.log')
+    store.kill()
+    known = os.path.getsize(log)
+    begin = time.monotonic()
+    store.start()
+    took = time.monotonic() - begin
+    cpu = process.usage(store.pids()).cpu
+    took += bench.client.window(store, 'GET', f'/start/{LIST_KEY}',
+                                length=SMALL, seconds=3600)['elapsed_s']
+    with open(log, encoding='utf-8', errors='replace') as f:
+        f.seek(known)
+        said = [int(n) for n in re.findall(r'replayed (\d+) records', f.read())]
+    return {'seconds': took, 'cpu_s': cpu, 'replayed': max(said, default=0)}
+
+
+def start(bench):
+    """After kill -9: with many objects, and by what came since the last table.
+
+    A write is several records on each drive.
+    """
+    result = {'objects': bench.many, 'after': {}}
+    with bench.fresh_store() as store:
+        bench.fill_bucket('start', bench.many)
+        result['after']['filling'] = restart(bench, store)
+        for count in START_WRITES:
+            if count:
+                bench.client.window(store, 'PUT', f'/start/{LIST_KEY}',
+                                    body=SMALL, requests=count, seconds=3600,
+                                    connections=64)
+            result['after'][f'{count:,} writes'] = restart(bench, store)
+    lines = [f'start after kill -9, {bench.many:,} objects, after {what}: '
+             f'{r["seconds"]:.2f} s, {r["cpu_s"]:.2f} s of CPU time, '
+             f'{r["replayed"]:,} records replayed'
+             for what, r in result['after'].items()]
+    most = max(r['seconds'] for r in result['after'].values())
+    return result, lines, [Bar('start', 's', most, START_LIMIT)]
+
+
+SECTIONS = {'latency': latency, 'workers': workers, 'memory': memory,
+            'start': start}

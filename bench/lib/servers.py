@@ -131,6 +131,17 @@ events {{ worker_connections 8192; }}'''
         self.process.stderr.close()
         self.process = None
 
+    def kill(self):
+        """All of it, at once."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        while any(os.path.exists(f'/proc/{pid}') for pid in pids):
+            time.sleep(0.001)       # they still listen
+        self.process.stderr.close()
+        self.process = None
+
     def pids(self):
         return process.tree_of(self.process.pid)
 

@@ -77,7 +77,7 @@ s3_auth_header_find(s3_str_t name)
     int i;
 
     for (i = 0; i < S3_AUTH_H_MAX; i++) {
-        if (names[i].len == name.len && s3_sigv4_is_signed(names[i], name)) {
+        if (s3_sigv4_same(names[i], name)) {
             return i;
         }
     }
@@ -225,16 +225,19 @@ s3_auth_header_date(s3_auth_ctx_t *v)
 
     s = v->header[S3_AUTH_H_AMZ_DATE];
 
-    if (s.len) {
-        date = s3_sigv4_date(s);
-
-    } else {
+    if (s.len == 0) {
         s = v->header[S3_AUTH_H_DATE];
-        date = s.len ? s3_sigv4_date(s) : S3_EINVAL;
+    }
 
-        if (s.len && date < 0 && s3_http_date_parse(s, &date) != S3_OK) {
-            date = S3_EINVAL;
-        }
+    date = s.len ? s3_sigv4_date(s) : S3_EINVAL;
+
+    if (date >= 0) {
+        memcpy(v->res->amz_date, s.data, S3_SIGV4_DATE_LEN);
+
+    } else if (s.len && v->header[S3_AUTH_H_AMZ_DATE].len == 0
+               && s3_http_date_parse(s, &date) == S3_OK)
+    {
+        s3_sigv4_format_date(v->res->amz_date, date);
     }
 
     if (date < 0) {
@@ -244,7 +247,6 @@ s3_auth_header_date(s3_auth_ctx_t *v)
     }
 
     v->res->date = date;
-    s3_sigv4_format_date(v->res->amz_date, date);
 
     if (date > v->req->now + S3_AUTH_MAX_SKEW
         || date < v->req->now - S3_AUTH_MAX_SKEW)
@@ -431,12 +433,15 @@ s3_auth_anonymous(s3_auth_ctx_t *v)
 }
 
 
+/* host and every x-amz-* header, or an intermediary could add its own. */
+
 static int
-s3_auth_must_sign(s3_str_t name)
+s3_auth_unsigned(s3_auth_ctx_t *v, s3_str_t name)
 {
-    return (name.len >= 6
-            && s3_sigv4_is_signed(s3_string("x-amz-"), s3_str(name.data, 6)))
-           || (name.len == 4 && s3_sigv4_is_signed(s3_string("host"), name));
+    return (s3_sigv4_same(s3_string("host"), name)
+            || (name.len >= 6
+                && s3_sigv4_same(s3_string("x-amz-"), s3_str(name.data, 6))))
+           && !s3_sigv4_is_signed(v->auth.signed_headers, name);
 }
 
 
@@ -451,8 +456,6 @@ s3_auth_not_signed(s3_auth_ctx_t *v, s3_str_t names)
     return S3_EINVAL;
 }
 
-
-/* host and every x-amz-* header, or an intermediary could add its own. */
 
 static int
 s3_auth_all_signed(s3_auth_ctx_t *v)
@@ -472,11 +475,7 @@ s3_auth_all_signed(s3_auth_ctx_t *v)
     for (i = 0; i < v->req->nheaders; i++) {
         name = v->req->headers[i].name;
 
-        if (s3_auth_must_sign(name)
-            && !s3_sigv4_is_signed(v->auth.signed_headers, name))
-        {
-            len += name.len + 2;
-        }
+        len += s3_auth_unsigned(v, name) ? name.len + 2 : 0;
     }
 
     if (len == 0) {
@@ -494,9 +493,7 @@ s3_auth_all_signed(s3_auth_ctx_t *v)
     for (i = 0; i < v->req->nheaders; i++) {
         name = v->req->headers[i].name;
 
-        if (!s3_auth_must_sign(name)
-            || s3_sigv4_is_signed(v->auth.signed_headers, name))
-        {
+        if (!s3_auth_unsigned(v, name)) {
             continue;
         }
 
@@ -560,12 +557,11 @@ s3_auth_signature(s3_auth_ctx_t *v)
     int64_t n;
     s3_str_t text, canonical;
     uint8_t *p, buf[S3_SIGV4_STRING_SIZE];
-    s3_sha256_t *h;
+    const s3_hmac_t *mac;
     s3_auth_result_t *res;
     s3_sigv4_canonical_t c;
 
     res = v->res;
-    h = s3_sigv4_cache_hash(v->req->cache);
 
     c.method = v->req->method;
     c.path = v->req->path;
@@ -597,7 +593,8 @@ s3_auth_signature(s3_auth_ctx_t *v)
     res->scope_len = v->auth.credential.scope.len;
     memcpy(res->scope, v->auth.credential.scope.data, res->scope_len);
 
-    n = s3_sigv4_string_to_sign(buf, h, res->amz_date, v->auth.credential.scope,
+    n = s3_sigv4_string_to_sign(buf, s3_sigv4_cache_hash(v->req->cache),
+                                res->amz_date, v->auth.credential.scope,
                                 canonical);
 
     if (n < 0) {
@@ -607,9 +604,9 @@ s3_auth_signature(s3_auth_ctx_t *v)
     text = s3_str(buf, (size_t) n);
 
     if (s3_sigv4_key(v->req->cache, v->credential.secret, &v->auth.credential,
-                     res->key)
+                     res->key, &mac)
             != S3_OK
-        || s3_sigv4_sign(h, res->key, text, res->signature) != S3_OK)
+        || s3_sigv4_sign_with(mac, text, res->signature) != S3_OK)
     {
         return s3_auth_no_memory(res);
     }

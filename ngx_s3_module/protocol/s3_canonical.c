@@ -12,13 +12,17 @@ s3_canonical_lower(uint8_t c)
 }
 
 
-static int
-s3_canonical_same(s3_str_t a, s3_str_t b)
+int
+s3_sigv4_same(s3_str_t a, s3_str_t b)
 {
     size_t i;
 
     if (a.len != b.len) {
         return 0;
+    }
+
+    if (s3_str_eq(a, b)) {
+        return 1;
     }
 
     for (i = 0; i < a.len; i++) {
@@ -63,7 +67,7 @@ s3_sigv4_is_signed(s3_str_t list, s3_str_t name)
     s3_str_t s;
 
     while (s3_sigv4_next_name(&list, &s)) {
-        if (s3_canonical_same(s, name)) {
+        if (s3_sigv4_same(s, name)) {
             return 1;
         }
     }
@@ -117,6 +121,12 @@ s3_canonical_value(uint8_t *p, s3_str_t s)
     size_t i;
     uint8_t c, *start;
 
+    if (s.len && memchr(s.data, ' ', s.len) == NULL
+        && memchr(s.data, '\t', s.len) == NULL)
+    {
+        return s3_canonical_put(p, s);
+    }
+
     start = p;
 
     for (i = 0; i < s.len; i++) {
@@ -155,7 +165,7 @@ s3_canonical_header(uint8_t *p, const s3_sigv4_canonical_t *c, s3_str_t name)
     more = 0;
 
     for (i = 0; i < c->nheaders; i++) {
-        if (!s3_canonical_same(c->headers[i].name, name)) {
+        if (!s3_sigv4_same(c->headers[i].name, name)) {
             continue;
         }
 

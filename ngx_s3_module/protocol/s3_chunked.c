@@ -146,8 +146,6 @@ s3_chunked_init(s3_chunked_t *c, const s3_auth_result_t *auth)
 void
 s3_chunked_free(s3_chunked_t *c)
 {
-    s3_sha256_free(&c->hash);
-    s3_sha256_free(&c->mac);
     OPENSSL_cleanse(c->key, sizeof(c->key));
 }
 
@@ -219,8 +217,7 @@ s3_chunked_verify(s3_chunked_t *c, const char *algorithm,
     s3_hex(p, hash, S3_SHA256_LEN);
     p += S3_SHA256_HEX;
 
-    if (s3_sigv4_sign(&c->mac, c->key, s3_str(text, (size_t) (p - text)), hex)
-        != S3_OK)
+    if (s3_sigv4_sign(c->key, s3_str(text, (size_t) (p - text)), hex) != S3_OK)
     {
         return s3_chunked_no_memory(c);
     }

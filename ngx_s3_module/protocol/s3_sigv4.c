@@ -25,10 +25,12 @@ typedef struct {
     uint8_t service[S3_SIGV4_MAX_SERVICE];
     uint8_t secret[S3_SIGV4_MAX_PART];
     uint8_t key[S3_SHA256_LEN];
+    s3_hmac_t mac;
 } s3_sigv4_entry_t;
 
 struct s3_sigv4_cache_s {
     s3_sha256_t hash;
+    s3_hmac_t mac;  /* of a key that is not kept */
     uint64_t clock; /* orders the uses of entries */
     s3_sigv4_entry_t entry[S3_SIGV4_ENTRIES];
 };
@@ -335,8 +337,7 @@ s3_sigv4_check_names(s3_str_t list)
         }
 
         for (i = 0; i < n; i++) {
-            if (names[i].len == name.len && s3_sigv4_is_signed(names[i], name))
-            {
+            if (s3_sigv4_same(names[i], name)) {
                 return 0;
             }
         }
@@ -353,7 +354,7 @@ s3_sigv4_parse_header(s3_sigv4_auth_t *a, s3_str_t value, int express)
 {
     size_t n, parts;
     s3_str_t rest, part, credential;
-    const uint8_t *p;
+    const uint8_t *p, *end;
     s3_sigv4_reason_t reason;
 
     memset(a, 0, sizeof(*a));
@@ -376,8 +377,11 @@ s3_sigv4_parse_header(s3_sigv4_auth_t *a, s3_str_t value, int express)
 
     rest = s3_str(p + 1, rest.len - n - 1);
 
-    for (n = 0, parts = 1; n < rest.len; n++) {
-        parts += rest.data[n] == ',';
+    parts = 1;
+    end = rest.data + rest.len;
+
+    for (p = rest.data; (p = memchr(p, ',', (size_t) (end - p))); p++) {
+        parts++;
     }
 
     if (parts != 3) {
@@ -530,7 +534,6 @@ void
 s3_sigv4_cache_destroy(s3_sigv4_cache_t *c)
 {
     if (c != NULL) {
-        s3_sha256_free(&c->hash);
         OPENSSL_cleanse(c, sizeof(*c));
         free(c);
     }
@@ -545,7 +548,7 @@ s3_sigv4_cache_hash(s3_sigv4_cache_t *c)
 
 
 static int
-s3_sigv4_derive(s3_sha256_t *h, s3_str_t secret, const s3_sigv4_credential_t *c,
+s3_sigv4_derive(s3_str_t secret, const s3_sigv4_credential_t *c,
                 uint8_t key[S3_SHA256_LEN])
 {
     int rc;
@@ -565,21 +568,21 @@ s3_sigv4_derive(s3_sha256_t *h, s3_str_t secret, const s3_sigv4_credential_t *c,
     }
 
     k = s3_str(key, S3_SHA256_LEN);
-    rc = s3_hmac_sha256(h, s3_str(first, secret.len + 4), c->date, key);
+    rc = s3_hmac_sha256(s3_str(first, secret.len + 4), c->date, key);
 
     OPENSSL_cleanse(first, secret.len + 4);
     free(first);
 
     if (rc == S3_OK) {
-        rc = s3_hmac_sha256(h, k, c->region, key);
+        rc = s3_hmac_sha256(k, c->region, key);
     }
 
     if (rc == S3_OK) {
-        rc = s3_hmac_sha256(h, k, c->service, key);
+        rc = s3_hmac_sha256(k, c->service, key);
     }
 
     if (rc == S3_OK) {
-        rc = s3_hmac_sha256(h, k, s3_string("aws4_request"), key);
+        rc = s3_hmac_sha256(k, s3_string("aws4_request"), key);
     }
 
     return rc;
@@ -636,11 +639,13 @@ s3_sigv4_entry_set(s3_sigv4_entry_t *e, s3_str_t secret,
 
 int
 s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
-             const s3_sigv4_credential_t *c, uint8_t key[S3_SHA256_LEN])
+             const s3_sigv4_credential_t *c, uint8_t key[S3_SHA256_LEN],
+             const s3_hmac_t **mac)
 {
     int rc;
     size_t i;
     uint64_t h;
+    s3_hmac_t prepared;
     s3_sigv4_entry_t *e, *oldest;
 
     if (c->akid.len == 0 || c->akid.len > S3_SIGV4_MAX_PART || secret.len == 0
@@ -648,7 +653,14 @@ s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
         || c->region.len == 0 || c->region.len > S3_SIGV4_MAX_REGION
         || c->service.len == 0 || c->service.len > S3_SIGV4_MAX_SERVICE)
     {
-        return s3_sigv4_derive(&cache->hash, secret, c, key);
+        rc = s3_sigv4_derive(secret, c, key);
+
+        if (rc == S3_OK && mac) {
+            *mac = &cache->mac;
+            rc = s3_hmac_init(&cache->mac, s3_str(key, S3_SHA256_LEN));
+        }
+
+        return rc;
     }
 
     h = s3_sigv4_fnv(0xcbf29ce484222325ull, c->akid);
@@ -662,6 +674,11 @@ s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
         if (s3_sigv4_entry_is(e, secret, c)) {
             memcpy(key, e->key, S3_SHA256_LEN);
             e->used = ++cache->clock;
+
+            if (mac) {
+                *mac = &e->mac;
+            }
+
             return S3_OK;
         }
 
@@ -670,28 +687,58 @@ s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
         }
     }
 
-    rc = s3_sigv4_derive(&cache->hash, secret, c, key);
+    rc = s3_sigv4_derive(secret, c, key);
+
+    if (rc == S3_OK) {
+        rc = s3_hmac_init(&prepared, s3_str(key, S3_SHA256_LEN));
+    }
 
     if (rc == S3_OK) {
         s3_sigv4_entry_set(oldest, secret, c, key);
+        oldest->mac = prepared;
         oldest->used = ++cache->clock;
+
+        if (mac) {
+            *mac = &oldest->mac;
+        }
     }
+
+    OPENSSL_cleanse(&prepared, sizeof(prepared));
 
     return rc;
 }
 
 
 int
-s3_sigv4_sign(s3_sha256_t *h, const uint8_t key[S3_SHA256_LEN], s3_str_t text,
+s3_sigv4_sign(const uint8_t key[S3_SHA256_LEN], s3_str_t text,
               uint8_t hex[S3_SHA256_HEX])
 {
     int rc;
-    uint8_t mac[S3_SHA256_LEN];
+    s3_hmac_t mac;
 
-    rc = s3_hmac_sha256(h, s3_str(key, S3_SHA256_LEN), text, mac);
+    rc = s3_hmac_init(&mac, s3_str(key, S3_SHA256_LEN));
 
     if (rc == S3_OK) {
-        s3_hex(hex, mac, S3_SHA256_LEN);
+        rc = s3_sigv4_sign_with(&mac, text, hex);
+    }
+
+    OPENSSL_cleanse(&mac, sizeof(mac));
+
+    return rc;
+}
+
+
+int
+s3_sigv4_sign_with(const s3_hmac_t *mac, s3_str_t text,
+                   uint8_t hex[S3_SHA256_HEX])
+{
+    int rc;
+    uint8_t digest[S3_SHA256_LEN];
+
+    rc = s3_hmac(mac, text, digest);
+
+    if (rc == S3_OK) {
+        s3_hex(hex, digest, S3_SHA256_LEN);
     }
 
     return rc;

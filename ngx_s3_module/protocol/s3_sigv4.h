@@ -106,8 +106,10 @@ s3_sigv4_parse_query(s3_sigv4_auth_t *a, const s3_uri_query_t *q, int express);
 /*
  * Takes the next name off a SignedHeaders list; 0 when there is none left.
  * s3_sigv4_is_signed(): whether the list holds a name, case ignored.
+ * s3_sigv4_same(): whether two names are the same, case ignored.
  */
 
+int s3_sigv4_same(s3_str_t a, s3_str_t b);
 int s3_sigv4_next_name(s3_str_t *list, s3_str_t *name);
 int s3_sigv4_is_signed(s3_str_t list, s3_str_t name);
 
@@ -158,15 +160,21 @@ s3_sigv4_cache_t *s3_sigv4_cache_create(void); /* NULL: no memory */
 void s3_sigv4_cache_destroy(s3_sigv4_cache_t *c);
 s3_sha256_t *s3_sigv4_cache_hash(s3_sigv4_cache_t *c);
 
-/* The signing key, from the cache where possible; S3_OK or S3_ENOMEM. */
+/*
+ * The signing key, from the cache where possible; S3_OK or S3_ENOMEM.  mac, if
+ * not NULL: the same, prepared, until the next use of the cache.
+ */
 
 int s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
-                 const s3_sigv4_credential_t *c, uint8_t key[S3_SHA256_LEN]);
+                 const s3_sigv4_credential_t *c, uint8_t key[S3_SHA256_LEN],
+                 const s3_hmac_t **mac);
 
 /* hex(HMAC(key, text)), as a signature is written; S3_OK or S3_ENOMEM. */
 
-int s3_sigv4_sign(s3_sha256_t *h, const uint8_t key[S3_SHA256_LEN],
-                  s3_str_t text, uint8_t hex[S3_SHA256_HEX]);
+int s3_sigv4_sign(const uint8_t key[S3_SHA256_LEN], s3_str_t text,
+                  uint8_t hex[S3_SHA256_HEX]);
+int s3_sigv4_sign_with(const s3_hmac_t *mac, s3_str_t text,
+                       uint8_t hex[S3_SHA256_HEX]);
 
 /* Whether two signatures are equal, in time that does not tell where not. */
 

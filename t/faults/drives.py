@@ -153,7 +153,9 @@ def test_hung_processes(long):
     store goes on without it, and with it when it answers."""
     with World([Faulty] * 4, workers=2) as world:
         world.start()
-        load = Load(world, threads=3, sizes=SMALL, pause=0.01, retry=False)
+        # those of a worker that cannot end have to give up by themselves
+        load = Load(world, threads=3, sizes=SMALL, pause=0.01, retry=False,
+                    timeout=60 if long else 10)
         load.make_bucket()
         load.start()
         time.sleep(1)

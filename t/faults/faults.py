@@ -259,6 +259,7 @@ class World:
         self.drives = []
         self.port = free_port()
         self.master = None
+        self.under = []  # what runs nginx
         self.began = None
         self.seen = 0
         try:
@@ -292,7 +293,7 @@ class World:
         """As a daemon: one whose parent stays ignores USR2."""
         begin = time.monotonic()
         (self.top / "nginx.pid").unlink(missing_ok=True)
-        self.began = subprocess.Popen(self.command(),
+        self.began = subprocess.Popen(self.under + self.command(),
                                       stdin=subprocess.DEVNULL,
                                       stdout=subprocess.DEVNULL,
                                       stderr=subprocess.STDOUT)

@@ -5,4 +5,5 @@ import sys
 import suite
 
 if __name__ == "__main__":
-    sys.exit(suite.main(("kill", "power", "drives", "full"), "kill"))
+    sys.exit(suite.main(("kill", "power", "drives", "start", "replace",
+                         "full"), "kill"))

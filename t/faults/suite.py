@@ -1,15 +1,24 @@
 """Runs the tests of some modules, each in a process of its own: test_* always,
-long_* with --long; all of them, or those that are named.
+long_* with --long; all of them, or those that are named, or those that have to
+be alone on the machine (--alone), or those that do not (--others).
 """
 
 import concurrent.futures
 import importlib
+import signal
 import subprocess
 import sys
 import time
 import traceback
 
 JOBS = 3
+
+
+def interrupted(number, frame):
+    """Once: what follows is cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def names(module, long):
@@ -41,9 +50,18 @@ def run_apart(name, long):
     return r.returncode
 
 
+def run_all(tests, jobs, long):
+    """How many failed.  Not in the main thread: there subprocess kills what it
+    waits for when it is interrupted, before that has cleaned up."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        return sum(pool.map(lambda t: run_apart(t, long), tests))
+
+
 def main(modules, alone):
     """The exit status.  Tests of the module `alone` run one after the other,
     before all others."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
     long = "--long" in sys.argv
     wanted = [a for a in sys.argv[1:] if not a.startswith("--")]
     if "--one" in sys.argv:
@@ -52,8 +70,10 @@ def main(modules, alone):
     for item in wanted or modules:
         tests += [item] if "." in item else names(item, long)
     first = [t for t in tests if t.startswith(alone + ".")]
-    failed = sum(run_apart(t, long) for t in first)
-    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        failed += sum(pool.map(lambda t: run_apart(t, long),
-                               [t for t in tests if t not in first]))
+    others = [t for t in tests if t not in first]
+    failed = 0
+    if "--others" not in sys.argv:
+        failed += run_all(first, 1, long)
+    if "--alone" not in sys.argv:
+        failed += run_all(others, JOBS, long)
     return 1 if failed else 0

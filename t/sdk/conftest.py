@@ -6,6 +6,7 @@ server instead; what belongs to ./serve alone is then skipped.
 
 import os
 import pathlib
+import signal
 import tempfile
 import uuid
 
@@ -17,6 +18,18 @@ import pytest
 from server import Server
 
 REGION = "us-east-1"
+
+
+def interrupted(number, frame):
+    """Once: what follows is cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def pytest_configure(config):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
 
 
 class External:

@@ -61,7 +61,8 @@ class Server:
             [str(TOP / "serve"), "--port", str(self.port),
              "--data", str(self.data), *self.options],
             stdin=subprocess.DEVNULL, stdout=self.output,
-            stderr=subprocess.STDOUT, start_new_session=True)
+            stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=Server.heed)
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             text = (self.data / "serve.out").read_bytes()[begin:].decode()
@@ -77,6 +78,11 @@ class Server:
             time.sleep(0.05)
         self.kill()
         raise RuntimeError("serve is not ready in time")
+
+    @staticmethod
+    def heed():
+        """What was ignored where we come from is not there."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def log(self):
         path = self.data / "error.log"

@@ -445,12 +445,109 @@ act_bulk(model_proc_t *p)
 }
 
 
+static uint32_t
+any_generation(const model_key_t *k)
+{
+    return k->bucket >= CLOSABLE ? model_rnd(k->closed + 2) : 1;
+}
+
+
+static void
+act_new(model_proc_t *p, model_key_t *k)
+{
+    unsigned i = new_version(p, k);
+    model_version_t *v = &k->v[i];
+
+    if (v->layout == S3_LAYOUT_BLOBS && !v->issued
+        && !model_write_blob(p, k, v)) {
+        v->layout = S3_LAYOUT_NONE;
+        v->len = 0;
+    }
+
+    if (p->alive && !s3_sim_stopped(model_sim)) {
+        model_send_vote(p, k, i, any_generation(k));
+    }
+}
+
+
+/* Types as of model_send_mark(): fence, status, dead, confirm. */
+
+static void
+act_mark(model_proc_t *p, model_key_t *k, int type)
+{
+    unsigned i;
+    model_version_t *v;
+
+    if (k->n == 0) {
+        return;
+    }
+
+    switch (type) {
+    case 0:
+        i = k->n - 1 - model_rnd(s3_min(k->n, 3u));
+        break;
+    case 3:
+        i = k->n - 1 - model_rnd(s3_min(k->n, 4u));
+        break;
+    default:
+        i = model_rnd(k->n);
+    }
+
+    v = &k->v[i];
+
+    if ((type == 2 && (v->confirm || v->pushed))
+        || (type == 3 && (!v->yes || v->dead)))
+    {
+        return;
+    }
+
+    model_send_mark(p, k, i, type);
+}
+
+
+static void
+act_push(model_proc_t *p, model_key_t *k)
+{
+    unsigned i = k->n && model_rnd(2) ? model_rnd(k->n) : new_version(p, k);
+    model_version_t *v = &k->v[i];
+
+    if (!v->dead && v->layout != S3_LAYOUT_BLOBS) {
+        model_send_push(p, k, i);
+    }
+}
+
+
+static void
+act_read(model_proc_t *p, model_key_t *k)
+{
+    model_op_t *op = model_op_new(p, k, 0);
+
+    op->lookup.req.done = model_read_done;
+    op->lookup.req.ctx = op;
+    op->lookup.bucket = k->bucket;
+    op->lookup.key = model_key_of(k);
+    p->drive->ops->read(p->drive, &op->lookup);
+}
+
+
+static void
+act_list(model_proc_t *p, model_key_t *k)
+{
+    model_op_t *op = model_op_new(p, k, 0);
+
+    op->scan.req.done = model_scan_done;
+    op->scan.req.ctx = op;
+    op->scan.bucket = BUCKET;
+    op->scan.delimiter = model_rnd(2) ? s3_string("/") : s3_null_str;
+    op->scan.max = model_rnd(40);
+    p->drive->ops->list(p->drive, &op->scan);
+}
+
+
 static void
 act(model_proc_t *p)
 {
     unsigned i;
-    model_op_t *op;
-    model_version_t *v;
     model_key_t *k = &model_keys[model_rnd(model_rnd(3) ? 6 : KEYS)];
 
     switch (model_rnd(24)) {
@@ -461,96 +558,47 @@ act(model_proc_t *p)
     case 3:
     case 4:
     case 5:
-        i = new_version(p, k);
-        v = &k->v[i];
-
-        if (v->layout == S3_LAYOUT_BLOBS && !v->issued
-            && !model_write_blob(p, k, v)) {
-            v->layout = S3_LAYOUT_NONE;
-            v->len = 0;
-        }
-
-        if (p->alive && !s3_sim_stopped(model_sim)) {
-            model_send_vote(
-                p, k, i, k->bucket >= CLOSABLE ? model_rnd(k->closed + 2) : 1);
-        }
-
+        act_new(p, k);
         break;
 
     case 6:
     case 7:
         if (k->n) {
-            model_send_vote(p, k, model_rnd(k->n),
-                            k->bucket >= CLOSABLE ? model_rnd(k->closed + 2)
-                                                  : 1);
+            model_send_vote(p, k, model_rnd(k->n), any_generation(k));
         }
         break;
 
     case 8:
     case 9:
-        if (k->n) {
-            model_send_mark(p, k, k->n - 1 - model_rnd(s3_min(k->n, 3u)), 0);
-        }
+        act_mark(p, k, 0);
         break;
 
     case 10:
-        if (k->n) {
-            model_send_mark(p, k, model_rnd(k->n), 1);
-        }
+        act_mark(p, k, 1);
         break;
 
     case 11:
-        if (k->n) {
-            i = model_rnd(k->n);
-            v = &k->v[i];
-
-            if (!v->confirm && !v->pushed) {
-                model_send_mark(p, k, i, 2);
-            }
-        }
+        act_mark(p, k, 2);
         break;
 
     case 12:
     case 13:
     case 14:
     case 15:
-        if (k->n) {
-            i = k->n - 1 - model_rnd(s3_min(k->n, 4u));
-            v = &k->v[i];
-
-            if (v->yes && !v->dead) {
-                model_send_mark(p, k, i, 3);
-            }
-        }
+        act_mark(p, k, 3);
         break;
 
     case 16:
-        i = k->n && model_rnd(2) ? model_rnd(k->n) : new_version(p, k);
-        v = &k->v[i];
-
-        if (!v->dead && v->layout != S3_LAYOUT_BLOBS) {
-            model_send_push(p, k, i);
-        }
+        act_push(p, k);
         break;
 
     case 17:
     case 18:
-        op = model_op_new(p, k, 0);
-        op->lookup.req.done = model_read_done;
-        op->lookup.req.ctx = op;
-        op->lookup.bucket = k->bucket;
-        op->lookup.key = model_key_of(k);
-        p->drive->ops->read(p->drive, &op->lookup);
+        act_read(p, k);
         break;
 
     case 19:
-        op = model_op_new(p, k, 0);
-        op->scan.req.done = model_scan_done;
-        op->scan.req.ctx = op;
-        op->scan.bucket = BUCKET;
-        op->scan.delimiter = model_rnd(2) ? s3_string("/") : s3_null_str;
-        op->scan.max = model_rnd(40);
-        p->drive->ops->list(p->drive, &op->scan);
+        act_list(p, k);
         break;
 
     case 20:

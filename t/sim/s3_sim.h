@@ -15,9 +15,9 @@
  *   the end      all healed, any m drives taken away        s3_sim_check.c
  *   coverage     blocks of storage/ that were run; death
  *                at any of them                             s3_sim_cover.c
+ *   memory       as before the first seed, for each         s3_sim_memory.c
  *
- * Everything comes from one seed.  What a killed process had in memory is
- * nobody's to free, so that seeds run in child processes, some in each.
+ * Everything comes from one seed.
  */
 
 #ifndef S3_SIM_H
@@ -55,6 +55,9 @@
 #define SIM_F_REPLACE 128 /* an empty drive instead of one */
 #define SIM_F_ROT 256     /* bits flip at rest, on one drive */
 #define SIM_F_CLOCK 512   /* clocks jump; everybody stands still for long */
+#define SIM_F_STRAY 1024  /* votes come long after they were sent */
+#define SIM_F_DUEL 2048   /* all at one key, under conditions */
+#define SIM_F_CUT 4096    /* what is sent to a drive is lost, for a while */
 
 
 /* Content of an object: pieces, each made from its salt. */
@@ -99,13 +102,15 @@ typedef struct {
     void *zone;
     size_t zone_size;
     int64_t next_pid;
-    int64_t drift;  /* of all wall clocks */
-    unsigned hot;   /* all clients are at one key, votes get lost */
-    unsigned apart; /* each coordinator draws from a clock of its own */
-    uint32_t dead;  /* drives that are away */
+    int64_t drift;    /* of all wall clocks */
+    unsigned hot;     /* all clients are at one key, votes get lost */
+    unsigned classes; /* some objects are of the class with parity 1 */
+    unsigned apart;   /* each coordinator draws from a clock of its own */
+    uint32_t dead;    /* drives that are away */
     uint32_t hung;
-    int guardian;   /* process that heals, or -1 */
-    unsigned stuck; /* a key in doubt for good that cannot be written */
+    int guardian;    /* process that heals, or -1 */
+    uint32_t doomed; /* processes that are to die at once */
+    unsigned stuck;  /* a key in doubt for good that cannot be written */
     sim_value_t values[SIM_VALUES];
     uint32_t n_values;
 } sim_world_t;
@@ -144,6 +149,7 @@ s3_drive_state_t sim_state(unsigned d);
 /* Brings a drive back, or takes it away. */
 void sim_away(unsigned d, int away);
 void sim_hang(unsigned d, int hung);
+void sim_flush(unsigned d);
 unsigned sim_pick_alive(void);
 
 s3_str_t sim_key(unsigned k);
@@ -158,6 +164,10 @@ typedef struct {
     unsigned lost;   /* the request */
     unsigned mute;   /* its answer */
     unsigned repeat; /* the same again, later, from anybody */
+    unsigned stray;  /* a vote: lost, refused or not, it comes again */
+    unsigned deaf;   /* a CONFIRM, a DEAD: lost */
+    unsigned blind;  /* a READ: lost */
+    unsigned fatal;  /* a vote: its sender dies */
 } sim_net_knobs_t;
 
 extern sim_net_knobs_t sim_net[S3_MAX_DRIVES];
@@ -188,6 +198,7 @@ struct sim_client_s {
     s3_list_t list;
 
     s3_writer_t *writer; /* what is being written */
+    unsigned class;      /* its storage class; of parts 0 */
     uint32_t value;
     uint64_t off;
     uint64_t end;
@@ -262,10 +273,10 @@ typedef struct {
     uint64_t to; /* FOREVER: no answer, or in doubt */
     unsigned maybe : 1;
     unsigned failed : 1; /* no effect, says nothing */
-    unsigned upload : 1; /* attempts to complete one */
     unsigned client : 8;
 } sim_event_t;
 
+void sim_history_open(void); /* once */
 void sim_history_reset(void);
 int sim_history_full(unsigned key);
 sim_event_t *sim_event(unsigned key, int i);
@@ -293,13 +304,21 @@ uint32_t sim_fault_lost(void); /* drives that may miss what no scrub sees */
 
 int sim_break_select(const char *name); /* 0: it is a name, and in effect */
 void sim_break_list(void);
-int sim_break_faults(void); /* SIM_F_... that find it, or -1 */
+int sim_break_faults(void);     /* SIM_F_... that find it, or -1 */
+unsigned sim_break_seeds(void); /* one of so many finds it */
 
 
 /* s3_sim_check.c */
 
 void sim_check_end(void);
 void sim_dump(void); /* what drives have of each key */
+
+
+/* s3_sim_memory.c: for each seed the same memory.  Under AddressSanitizer
+ * they do nothing. */
+
+void sim_memory_mark(void);  /* as it is now */
+void sim_memory_reset(void); /* so it is again, for all that is the program's */
 
 
 /* s3_sim_cover.c */

@@ -14,34 +14,61 @@ s3_break_t s3_broken;
 static const char *names[] = {S3_BREAK_LIST(NAME)};
 
 
-/* Faults that find it soon, where not all of them do. */
+/* Where not any fault finds it soon, those that do; and how many seeds to try,
+ * a few times as many as it took. */
 
 static const struct {
     s3_break_t what;
-    unsigned faults;
+    int faults; /* -1: those of the seed */
+    unsigned seeds;
 } hints[] = {
-    {S3_BREAK_NO_UNIT_SUM, SIM_F_ROT | SIM_F_POWER},
-    {S3_BREAK_NO_RECORD_SUM, SIM_F_ROT | SIM_F_POWER},
-    {S3_BREAK_LOCK_LOST, SIM_F_KILL},
-    {S3_BREAK_DROP_EARLY, SIM_F_KILL},
-    {S3_BREAK_NO_FENCE, SIM_F_NET | SIM_F_KILL},
-    {S3_BREAK_NO_RING, SIM_F_NET | SIM_F_POWER | SIM_F_CLOCK},
-    {S3_BREAK_REFUSE_PENDING, SIM_F_NET | SIM_F_KILL | SIM_F_POWER},
+    {S3_BREAK_NO_UNIT_SUM, SIM_F_ROT | SIM_F_POWER, 200},
+    {S3_BREAK_NO_RECORD_SUM, SIM_F_ROT | SIM_F_POWER, 800},
+    {S3_BREAK_LOCK_LOST, SIM_F_KILL, 200},
+    {S3_BREAK_DROP_EARLY, SIM_F_KILL, 3000},
+    {S3_BREAK_COMPLETE_AT_W, SIM_F_STRAY | SIM_F_DUEL, 200},
+    {S3_BREAK_RETRY, SIM_F_STRAY | SIM_F_DUEL, 500},
+    {S3_BREAK_NO_NOTES, SIM_F_CUT | SIM_F_NET | SIM_F_KILL, 1500},
+    {S3_BREAK_WEAK_KILL, SIM_F_STRAY | SIM_F_DUEL, 500},
+    {S3_BREAK_NO_FENCE, SIM_F_STRAY | SIM_F_DUEL, 1000},
+    {S3_BREAK_NO_ORDER, -1, 1000},
+    {S3_BREAK_REFUSE_PENDING, SIM_F_STRAY | SIM_F_DUEL | SIM_F_KILL, 10000},
+    {S3_BREAK_NO_RING, SIM_F_STRAY | SIM_F_DUEL, 300},
 };
 
+#define SEEDS 500
 
-int
-sim_break_faults(void)
+
+static int
+hint(void)
 {
     unsigned i;
 
     for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         if (hints[i].what == s3_broken) {
-            return (int) hints[i].faults;
+            return (int) i;
         }
     }
 
     return -1;
+}
+
+
+int
+sim_break_faults(void)
+{
+    int i = hint();
+
+    return i < 0 ? -1 : hints[i].faults;
+}
+
+
+unsigned
+sim_break_seeds(void)
+{
+    int i = hint();
+
+    return i < 0 ? SEEDS : hints[i].seeds;
 }
 
 
@@ -78,6 +105,13 @@ int
 sim_break_faults(void)
 {
     return -1;
+}
+
+
+unsigned
+sim_break_seeds(void)
+{
+    return 0;
 }
 
 

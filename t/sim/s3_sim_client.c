@@ -9,6 +9,7 @@
 sim_client_t *sim_clients[SIM_CLIENTS];
 
 static unsigned stopped;
+static uint32_t last_seen; /* value, by anybody */
 
 
 /* Content. */
@@ -167,7 +168,10 @@ sim_client_rest(sim_client_t *c)
     c->event = -1;
     c->timer.handler = on_timer;
     c->timer.ctx = c;
-    loop->set_timer(loop, &c->timer, sim_chance(sim_chance(8) ? 20 : 2000));
+    loop->set_timer(loop, &c->timer,
+                    sim_chance(sim_chance(8)               ? 20
+                               : sim_w.faults & SIM_F_DUEL ? 200
+                                                           : 2000));
 }
 
 
@@ -187,6 +191,7 @@ finish(sim_client_t *c, int rc)
 
     if (rc == S3_OK || rc == S3_ENOENT) {
         c->seen[c->key] = e->value;
+        last_seen = e->value;
     }
 
     if (rc == S3_EINVAL || rc == S3_EFOREIGN || rc == S3_EVERSION) {
@@ -240,7 +245,7 @@ sim_client_write(sim_client_t *c, unsigned key, unsigned flags,
 {
     c->written = written;
     c->writer =
-        s3_writer_open(sim_client_store(c), SIM_BUCKET, sim_key(key), 0,
+        s3_writer_open(sim_client_store(c), SIM_BUCKET, sim_key(key), c->class,
                        sim_chance(2) ? -1 : (int64_t) (c->end - c->off), flags);
     c->writer->writable = on_writable;
     c->writer->finished = on_finished;
@@ -282,6 +287,7 @@ on_put(s3_put_t *put)
     sim_client_t *c = put->ctx;
 
     finish(c, put->rc);
+    c->class = 0;
     w = c->writer;
     c->writer = NULL;
 
@@ -301,6 +307,7 @@ put_written(sim_client_t *c)
     sim_client_put(c, S3_SPACE_OBJECTS, sim_key(c->key), S3_KIND_OBJECT,
                    on_put);
     sim_value_etag(c->put.entry.etag, e->value);
+    c->put.entry.storage_class = (uint8_t) c->class;
     c->put.writer = c->writer;
     c->put.test = e->kind == SIM_CAS ? on_test : NULL;
     s3_store_put(&c->put);
@@ -323,8 +330,13 @@ put(sim_client_t *c, int conditional)
 
     if (conditional) {
         e->expect = sim_chance(3) ? c->seen[c->key] : 0;
+
+        if (sim_w.faults & SIM_F_DUEL && sim_chance(8)) {
+            e->expect = last_seen; /* clients talk to each other */
+        }
     }
 
+    c->class = sim_w.classes ? sim_chance(2) : 0;
     c->value = e->value;
     c->off = 0;
     c->end = size;
@@ -606,7 +618,7 @@ next(sim_client_t *c)
     c->left--;
     c->busy = 1;
     c->since = s3_sim_now(sim_w.sim);
-    c->key = sim_w.hot ? 0 : sim_chance(SIM_KEYS);
+    c->key = sim_w.hot || sim_w.faults & SIM_F_DUEL ? 0 : sim_chance(SIM_KEYS);
 
     if (sim_history_full(c->key)) {
         sim_client_rest(c);
@@ -615,7 +627,10 @@ next(sim_client_t *c)
 
     what = sim_chance(100);
 
-    if (what < 28) {
+    if (sim_w.faults & SIM_F_DUEL && what >= 35) {
+        put(c, what < 90);
+
+    } else if (what < 28) {
         get(c);
 
     } else if (what < 36) {
@@ -659,6 +674,7 @@ sim_clients_open(void)
     unsigned i;
 
     stopped = 0;
+    last_seen = 0;
     sim_uploads_reset();
 
     for (i = 0; i < SIM_CLIENTS; i++) {

@@ -14,6 +14,7 @@
 #include "t/sim/s3_sim.h"
 
 #define TEXT (8u << 20)
+#define FIRST ((uintptr_t) __executable_start)
 
 extern const char __executable_start[];
 
@@ -21,7 +22,7 @@ void __sanitizer_cov_trace_pc(void);
 
 uint64_t sim_doom = UINT64_MAX;
 static unsigned patience; /* blocks to wait for a lock to be held */
-static uint8_t *covered;  /* shared with child processes */
+static uint8_t *covered;  /* bits, shared with child processes */
 
 typedef struct {
     void (*f)(void *ctx);
@@ -48,26 +49,41 @@ lock_held(void)
 }
 
 
+__attribute__((noinline)) static void
+reached(uintptr_t at)
+{
+    __atomic_fetch_or(&covered[at / 8], (uint8_t) (1u << at % 8),
+                      __ATOMIC_RELAXED);
+}
+
+
+__attribute__((noinline)) static void
+doomed(void)
+{
+    if (patience && !lock_held()) {
+        patience--;
+        sim_doom = 1;
+        return;
+    }
+
+    sim_doom = UINT64_MAX;
+    pthread_exit(NULL);
+}
+
+
 void
 __sanitizer_cov_trace_pc(void)
 {
-    uintptr_t at = (uintptr_t) __builtin_return_address(0)
-                   - (uintptr_t) __executable_start;
+    uintptr_t at = (uintptr_t) __builtin_return_address(0) - FIRST;
 
-    if (at < TEXT && !covered[at]) {
-        covered[at] = 1;
+    /* a call at a function's end returns to its caller, wherever that is */
+
+    if (__builtin_expect(at < TEXT && !(covered[at / 8] >> at % 8 & 1), 0)) {
+        reached(at);
     }
 
-    if (--sim_doom == 0) {
-
-        if (patience && !lock_held()) {
-            patience--;
-            sim_doom = 1;
-            return;
-        }
-
-        sim_doom = UINT64_MAX;
-        pthread_exit(NULL);
+    if (__builtin_expect(--sim_doom == 0, 0)) {
+        doomed();
     }
 }
 
@@ -106,15 +122,27 @@ sim_doomed(void (*f)(void *ctx), void *ctx, uint64_t blocks, int locked)
 }
 
 
+static void
+die(void *ctx)
+{
+    (void) ctx;
+    pthread_exit(NULL);
+}
+
+
 void
 sim_cover_open(void)
 {
-    covered = mmap(NULL, TEXT, PROT_READ | PROT_WRITE,
+    covered = mmap(NULL, TEXT / 8, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (covered == MAP_FAILED) {
         abort();
     }
+
+    /* what the first death of a thread loads and keeps */
+
+    (void) sim_doomed(die, NULL, UINT64_MAX, 0);
 }
 
 
@@ -130,8 +158,8 @@ sim_cover_write(const char *path)
     }
 
     for (i = 0; i < TEXT; i++) {
-        if (covered[i]) {
-            fprintf(f, "%zx\n", (uintptr_t) __executable_start + i);
+        if (covered[i / 8] >> i % 8 & 1) {
+            fprintf(f, "%zx\n", FIRST + i);
         }
     }
 

@@ -9,7 +9,40 @@
 #include "t/sim/s3_sim.h"
 
 static unsigned kills, cuts, replaced;
-static int loser; /* the drive that loses data, or -1 */
+static int loser;      /* the drive that loses data, or -1 */
+static unsigned style; /* of strays */
+static unsigned cut;   /* a drive, or none */
+
+
+/* Three ways for votes to go astray: they come late, their answers are lost and
+ * others go on meanwhile, or their senders die. */
+
+static void
+stray_profile(sim_net_knobs_t *k)
+{
+    switch (style) {
+
+    case 0:
+        k->stray = sim_chance(3) ? 400000 : 100000;
+        k->deaf = sim_chance(3) ? 600000 : 0;
+        k->late_ms = sim_chance(2) ? 10 : 200;
+        k->mute = sim_chance(3) ? 0 : 300000;
+        break;
+
+    case 1:
+        k->stray = sim_chance(3) ? 0 : 100000;
+        k->late_ms = sim_chance(2) ? 200 : 3000;
+        k->mute = sim_chance(3) ? 700000 : 300000;
+        break;
+
+    default:
+        k->late = 300000;
+        k->late_ms = 10;
+        k->blind = sim_chance(3) ? 600000 : 0;
+        k->fatal = sim_w.faults & SIM_F_KILL ? 50000 : 0;
+        k->deaf = sim_chance(2) ? 600000 : 0;
+    }
+}
 
 
 static void
@@ -18,6 +51,15 @@ net_profile(unsigned i)
     sim_net_knobs_t *k = &sim_net[i];
 
     memset(k, 0, sizeof(*k));
+
+    if (sim_w.faults & SIM_F_STRAY) {
+        stray_profile(k);
+    }
+
+    if (i == cut) {
+        k->lost = 1000000;
+        return;
+    }
 
     if (!(sim_w.faults & SIM_F_NET) || sim_chance(3) == 0) {
         return;
@@ -46,6 +88,13 @@ sim_faults_open(void)
     cuts = 0;
     replaced = 0;
     loser = sim_w.m ? (int) sim_chance(sim_w.n) : -1;
+    style = sim_w.faults & SIM_F_STRAY ? sim_chance(3) : 0;
+
+    if (sim_w.faults & SIM_F_KILL && style == 1) {
+        style = 2;
+    }
+
+    cut = S3_MAX_DRIVES;
 
     for (i = 0; i < sim_w.n; i++) {
         net_profile(i);
@@ -246,6 +295,23 @@ jump(void)
 
 
 static void
+cut_off(unsigned d)
+{
+    unsigned was = cut;
+
+    cut = d;
+
+    if (was != S3_MAX_DRIVES) {
+        net_profile(was);
+    }
+
+    if (d != S3_MAX_DRIVES) {
+        net_profile(d);
+    }
+}
+
+
+static void
 one_fault(unsigned what, unsigned d)
 {
     switch (what) {
@@ -297,6 +363,19 @@ one_fault(unsigned what, unsigned d)
         if (loser != -1) {
             rot();
         }
+        break;
+
+    case SIM_F_STRAY:
+        net_profile(d);
+
+        for (d = 0; d < sim_w.n && sim_chance(2); d++) {
+            sim_flush(d);
+        }
+
+        break;
+
+    case SIM_F_CUT:
+        cut_off(cut == S3_MAX_DRIVES && sim_chance(3) ? d : S3_MAX_DRIVES);
         break;
 
     case SIM_F_CLOCK:

@@ -5,15 +5,23 @@
  * effect, and any of those that may have, can be put in an order in which each
  * lies between its beginning and its end and sees what it saw.  The search is
  * depth first, with the states that were seen before.
+ *
+ * Writes that may have been, at any time, are what makes it long.  Where nobody
+ * has seen their value they are all the same, and so are deletes: of those that
+ * are left the first to begin is taken.
  */
+
+#include <sys/mman.h>
 
 #include "t/sim/s3_sim.h"
 
 #define SEEN (1u << 18)
 #define WORDS (SIM_EVENTS / 64)
+#define UNSEEN UINT32_MAX /* the value of all writes that nobody has seen */
 
 typedef struct {
     sim_event_t events[SIM_EVENTS];
+    uint32_t values[SIM_EVENTS]; /* theirs, or UNSEEN */
     unsigned n;
 } history_t;
 
@@ -25,10 +33,24 @@ typedef struct {
 
 static history_t histories[SIM_KEYS];
 static uint64_t ticks;
-static seen_t *seen;
-static uint32_t stamp;
+static seen_t *seen;    /* outlives seeds, */
+static uint32_t *stamp; /* for this tells what is old */
 static unsigned n_seen;
 static int deadlines; /* some that may have been can no longer be */
+
+
+void
+sim_history_open(void)
+{
+    seen = mmap(NULL, (SEEN + 1) * sizeof(seen_t), PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (seen == MAP_FAILED) {
+        abort();
+    }
+
+    stamp = &seen[SEEN].stamp;
+}
 
 
 void
@@ -135,7 +157,7 @@ was_seen(const uint64_t *mask, uint32_t state)
         h ^= h >> 29;
     }
 
-    for (i = (uint32_t) (h >> 40) % SEEN; seen[i].stamp == stamp;
+    for (i = (uint32_t) (h >> 40) % SEEN; seen[i].stamp == *stamp;
          i = (i + 1) % SEEN)
     {
         if (seen[i].state == state
@@ -149,7 +171,7 @@ was_seen(const uint64_t *mask, uint32_t state)
         n_seen++;
         memcpy(seen[i].mask, mask, sizeof(seen[i].mask));
         seen[i].state = state;
-        seen[i].stamp = stamp;
+        seen[i].stamp = *stamp;
     }
 
     return 0;
@@ -159,8 +181,10 @@ was_seen(const uint64_t *mask, uint32_t state)
 /* Does the operation fit the state?  *next: the state after it. */
 
 static int
-fits(const sim_event_t *e, uint32_t state, uint32_t *next)
+fits(const history_t *h, unsigned i, uint32_t state, uint32_t *next)
 {
+    const sim_event_t *e = &h->events[i];
+
     *next = state;
 
     switch (e->kind) {
@@ -170,7 +194,7 @@ fits(const sim_event_t *e, uint32_t state, uint32_t *next)
         return e->value == state;
 
     case SIM_PUT:
-        *next = e->value;
+        *next = h->values[i];
         return 1;
 
     case SIM_DELETE:
@@ -182,8 +206,41 @@ fits(const sim_event_t *e, uint32_t state, uint32_t *next)
             return e->expect != state;
         }
 
-        *next = e->value;
+        *next = h->values[i];
         return e->expect == state;
+    }
+
+    return 0;
+}
+
+
+/* It may have been, at any time, and another one that began before would do
+ * the same, or it would do nothing. */
+
+static int
+idle(const history_t *h, const uint64_t *mask, unsigned i, uint32_t state,
+     uint32_t next)
+{
+    unsigned j;
+    const sim_event_t *e = &h->events[i], *f;
+
+    if (!e->maybe) {
+        return 0;
+    }
+
+    if (next == state) {
+        return 1;
+    }
+
+    for (j = 0; j < i && e->to == SIM_FOREVER; j++) {
+        f = &h->events[j];
+
+        if (!(mask[j / 64] >> (j % 64) & 1) && f->maybe && f->to == SIM_FOREVER
+            && f->kind == e->kind && h->values[j] == h->values[i]
+            && f->expect == e->expect)
+        {
+            return 1;
+        }
     }
 
     return 0;
@@ -224,7 +281,7 @@ search(const history_t *h, uint64_t *mask, uint32_t state, uint64_t now)
         w = i / 64;
 
         if ((mask[w] >> (i % 64) & 1) || e->from > first || e->to < now
-            || !fits(e, state, &next))
+            || !fits(h, i, state, &next) || idle(h, mask, i, state, next))
         {
             continue;
         }
@@ -248,30 +305,26 @@ search(const history_t *h, uint64_t *mask, uint32_t state, uint64_t now)
 }
 
 
-/*
- * Completing an upload says success where another write has come first, as if
- * that had overwritten it; for a conditional one it has not been there.
- */
+/* Writes whose value nobody has seen, nor knew. */
 
 static void
-overtaken(history_t *h)
+unseen(history_t *h)
 {
+    int known;
     unsigned i, j;
-    sim_event_t *e;
-    const sim_event_t *f;
+    const sim_event_t *e, *f;
 
     for (i = 0; i < h->n; i++) {
         e = &h->events[i];
+        known = e->kind >= SIM_DELETE;
 
-        for (j = 0; j < h->n && e->upload && e->kind == SIM_PUT; j++) {
+        for (j = 0; j < h->n && !known; j++) {
             f = &h->events[j];
-
-            if (f->kind == SIM_CAS && f->rc != S3_EPRECOND && !f->failed
-                && f->from < e->to && f->to > e->from)
-            {
-                e->maybe = 1;
-            }
+            known = f->kind == SIM_CAS && f->expect == e->value;
+            known |= f->kind >= SIM_GET && f->value == e->value;
         }
+
+        h->values[i] = known ? e->value : UNSEEN;
     }
 }
 
@@ -289,7 +342,6 @@ prune(history_t *h, uint64_t *mask)
     unsigned i, j;
     const sim_event_t *e, *f;
 
-    overtaken(h);
     deadlines = 0;
 
     for (i = 0; i < h->n; i++) {
@@ -338,16 +390,13 @@ sim_histories_check(void)
     unsigned k;
     uint64_t mask[WORDS];
 
-    if (seen == NULL) {
-        seen = calloc(SEEN, sizeof(seen_t));
-    }
-
     good = 1;
 
     for (k = 0; k < SIM_KEYS; k++) {
         memset(mask, 0, sizeof(mask));
         prune(&histories[k], mask);
-        stamp++;
+        unseen(&histories[k]);
+        ++*stamp;
         n_seen = 0;
 
         if (!search(&histories[k], mask, 0, 0)) {

@@ -2,6 +2,10 @@
  * Between a store and its drives: requests and answers that are late, lost or
  * come twice.  A lost one is an error without an effect, or with one that the
  * asker does not hear of; it is told after a while, as by a broken connection.
+ *
+ * Strays are votes that were lost, or refused, or just come again, long after
+ * they were sent and whether their sender lives or not: best once the drive has
+ * said something else about the same version.
  */
 
 #include <sys/mman.h>
@@ -9,6 +13,7 @@
 #include "t/sim/s3_sim.h"
 
 #define ANSWERS (S3_ANSWER_CLOCK + 2) /* the last: an error */
+#define STRAYS 64
 
 typedef enum {
     NET_VOTE,
@@ -59,6 +64,7 @@ typedef struct {
 
 sim_net_knobs_t sim_net[S3_MAX_DRIVES];
 
+static again_t *strays[STRAYS];
 static const s3_drive_ops_t *real;
 static uint64_t (*counts)[ANSWERS];
 
@@ -145,7 +151,9 @@ deliver(call_t *c)
     s3_req_t *req = c->req;
 
     c->proc->held--;
-    counts[c->kind][req->rc == S3_OK ? req->answer : ANSWERS - 1]++;
+    __atomic_fetch_add(
+        &counts[c->kind][req->rc == S3_OK ? req->answer : ANSWERS - 1], 1,
+        __ATOMIC_RELAXED);
     req->done = c->done;
     req->ctx = c->ctx;
     free(c);
@@ -195,34 +203,6 @@ late_answer(s3_timer_t *timer)
 }
 
 
-static void
-answered(s3_req_t *req)
-{
-    call_t *c = req->ctx;
-    s3_vote_t *vote = (s3_vote_t *) req;
-    sim_net_knobs_t *k = &sim_net[c->d->index];
-
-    /* who is refused learns the time: it may be below the drive's floor */
-
-    if (c->kind == NET_VOTE && req->rc == S3_OK && req->answer != S3_ANSWER_YES)
-    {
-        c->proc->drew = s3_max(c->proc->drew, vote->clock);
-    }
-
-    if (may_mute(c->kind) && hits(k->mute)) {
-        req->rc = S3_EIO;
-        req->answer = S3_ANSWER_NONE;
-        hold(c, 1 + sim_chance(k->late_ms + 1), late_answer);
-
-    } else if (hits(k->late)) {
-        hold(c, 1 + sim_chance(k->late_ms + 1), late_answer);
-
-    } else {
-        deliver(c);
-    }
-}
-
-
 /* The same request again. */
 
 static void
@@ -259,12 +239,11 @@ keep(uint8_t *p, s3_str_t *s)
 }
 
 
-static void
-repeat(s3_drive_t *d, kind_t kind, void *req)
+static again_t *
+copy(s3_drive_t *d, kind_t kind, void *req)
 {
     uint8_t *p;
     again_t *a;
-    sim_proc_t *proc;
     const s3_record_t *r;
 
     if (kind == NET_VOTE) {
@@ -285,15 +264,146 @@ repeat(s3_drive_t *d, kind_t kind, void *req)
         keep(a->bytes, &a->u.mark.key);
     }
 
-    proc = sim_w.proc[sim_pick_alive()];
     a->call.kind = kind;
-    a->call.proc = proc;
-    a->call.d = s3_node_drive(proc->node, d->index);
-    a->call.timer.handler = again_now;
     a->call.timer.ctx = a;
+
+    return a;
+}
+
+
+static void
+send_by(sim_proc_t *proc, again_t *a, unsigned drive)
+{
+    a->call.proc = proc;
+    a->call.d = s3_node_drive(proc->node, drive);
     proc->held++;
+}
+
+
+static void
+repeat(s3_drive_t *d, kind_t kind, void *req)
+{
+    again_t *a = copy(d, kind, req);
+    sim_proc_t *proc = sim_w.proc[sim_pick_alive()];
+
+    send_by(proc, a, d->index);
+    a->call.timer.handler = again_now;
     proc->loop->set_timer(proc->loop, &a->call.timer,
                           sim_chance(sim_chance(2) ? 30 : 4000));
+}
+
+
+/* Strays are on the world's loop: nobody's death ends them. */
+
+static void
+stray_comes(s3_timer_t *timer)
+{
+    unsigned i;
+    uint64_t doom;
+    again_t *a = timer->ctx;
+    sim_proc_t *proc = sim_w.proc[sim_pick_alive()];
+
+    for (i = 0; i < STRAYS; i++) {
+        if (strays[i] == a) {
+            strays[i] = NULL;
+        }
+    }
+
+    if (!proc->alive) {
+        free(a);
+        return;
+    }
+
+    /* it is nobody's turn: nobody dies of it */
+
+    doom = sim_doom;
+    sim_doom = UINT64_MAX;
+    send_by(proc, a, a->u.vote.req.drive);
+    sim_doom = doom;
+    a->call.timer.handler = again_now;
+    proc->loop->set_timer(proc->loop, &a->call.timer, 0);
+}
+
+
+static void
+stray(s3_drive_t *d, void *req)
+{
+    unsigned i;
+    again_t *a;
+
+    for (i = 0; i < STRAYS && strays[i]; i++) {
+        /* void */
+    }
+
+    if (i < STRAYS) {
+        a = copy(d, NET_VOTE, req);
+        strays[i] = a;
+        a->call.timer.handler = stray_comes;
+        a->call.timer.background = 1;
+        sim_w.world->set_timer(sim_w.world, &a->call.timer,
+                               sim_chance(sim_chance(2) ? 300 : 10000));
+    }
+}
+
+
+/* The drive has said what it thinks of that version. */
+
+static void
+rouse(unsigned drive, const s3_version_t *version)
+{
+    unsigned i;
+    again_t *a;
+
+    for (i = 0; i < STRAYS; i++) {
+        a = strays[i];
+
+        if (a && a->u.vote.req.drive == drive
+            && s3_version_cmp(&a->record.entry.version, version) == 0
+            && sim_chance(2))
+        {
+            sim_w.world->set_timer(sim_w.world, &a->call.timer, sim_chance(15));
+        }
+    }
+}
+
+
+static void
+answered(s3_req_t *req)
+{
+    call_t *c = req->ctx;
+    s3_vote_t *vote = (s3_vote_t *) req;
+    sim_net_knobs_t *k = &sim_net[c->d->index];
+
+    /* who is refused learns the time: it may be below the drive's floor */
+
+    if (c->kind == NET_VOTE && req->rc == S3_OK && req->answer != S3_ANSWER_YES)
+    {
+        c->proc->drew = s3_max(c->proc->drew, vote->clock);
+    }
+
+    if (req->rc == S3_OK) {
+        if (c->kind == NET_VOTE && req->answer == S3_ANSWER_NO
+            && (k->fatal || hits(k->stray)))
+        {
+            stray(c->d, req);
+        }
+
+        if (c->kind >= NET_FENCE && c->kind <= NET_DEAD) {
+            rouse(c->d->index, &((s3_mark_t *) req)->version);
+        }
+    }
+
+    if (may_mute(c->kind) && hits(k->mute)) {
+        req->rc = S3_EIO;
+        req->answer = S3_ANSWER_NONE;
+        hold(c, 1 + sim_chance(k->late_ms + 1), late_answer);
+
+    } else if (hits(k->late)) {
+        hold(c, 1 + sim_chance(k->late_ms + 1), late_answer);
+
+    } else {
+        deliver(c);
+    }
 }
 
 
@@ -346,8 +456,20 @@ call(s3_drive_t *d, kind_t kind, void *data)
         repeat(d, kind, req);
     }
 
-    if (may_lose(kind) && hits(k->lost)) {
-        c->fail = 1;
+    if (kind == NET_VOTE && hits(k->stray)) {
+        stray(d, req);
+        c->fail = sim_chance(3) != 0;
+    }
+
+    if (kind == NET_VOTE && hits(k->fatal)) {
+        sim_w.doomed |= 1u << c->proc->index;
+    }
+
+    c->fail |= may_lose(kind) && hits(k->lost);
+    c->fail |= kind == NET_READ && hits(k->blind);
+    c->fail |= (kind == NET_CONFIRM || kind == NET_DEAD) && hits(k->deaf);
+
+    if (c->fail) {
         hold(c, 1 + sim_chance(k->late_ms + 1), late_request);
 
     } else if (hits(k->late)) {
@@ -434,7 +556,17 @@ sim_net_attach(sim_proc_t *p)
 void
 sim_net_calm(void)
 {
+    unsigned i;
+
     memset(sim_net, 0, sizeof(sim_net));
+
+    for (i = 0; i < STRAYS; i++) {
+        if (strays[i]) {
+            sim_w.world->del_timer(sim_w.world, &strays[i]->call.timer);
+            free(strays[i]);
+            strays[i] = NULL;
+        }
+    }
 }
 
 

@@ -288,7 +288,6 @@ operate(sim_client_t *c)
         e = sim_event(u->key, u->event);
         e->value = u->value;
         e->expect = u->expect;
-        e->upload = 1;
     }
 
     u->attempts++;

@@ -2,6 +2,7 @@
  * Drives, processes, starts and ends of them; what nginx's side does.
  */
 
+#include "storage/s3_memtable.h"
 #include "t/sim/s3_sim.h"
 
 #define SEGMENTS 128
@@ -295,6 +296,7 @@ proc_start(unsigned j)
         conf.clock_ctx = p;
     }
 
+    conf.bucket_changes = s3_node_bucket_changes(p->node);
     conf.scrub_period = SIM_SCRUB;
     conf.refilled = refilled;
     conf.refilled_ctx = p->node;
@@ -462,10 +464,56 @@ sim_hang(unsigned d, int hung)
 }
 
 
+/* As if the drive's memtable were full: it is written as a table, and what was
+ * dropped is remembered by the ring alone. */
+
+void
+sim_flush(unsigned d)
+{
+    int next;
+    s3_zone_t *z = sim_w.zone;
+    s3_zdrive_t *zd = &z->drives[d];
+
+    if (sim_state(d) != S3_DRIVE_OK) {
+        return;
+    }
+
+    s3_zone_lock(zd);
+    next = s3_zone_free_arena(z, d);
+
+    if (next >= 0 && s3_zone_oldest(zd) < 0
+        && s3_memtable_count(s3_zone_arena(z, d, zd->active)))
+    {
+        s3_memtable_reset(s3_zone_arena(z, d, (unsigned) next), z->arena_size);
+        s3_zone_freeze(z, d, (unsigned) next);
+    }
+
+    s3_zone_unlock(zd);
+}
+
+
 void
 sim_run(uint64_t us)
 {
-    s3_sim_sleep(sim_w.sim, us);
+    unsigned j;
+    uint64_t step, end = s3_sim_now(sim_w.sim) + us;
+
+    /* those who are to die do so soon */
+
+    step =
+        sim_w.faults & SIM_F_STRAY && sim_w.faults & SIM_F_KILL ? SIM_MS : us;
+
+    while (s3_sim_now(sim_w.sim) < end) {
+        s3_sim_sleep(sim_w.sim, s3_min(step, end - s3_sim_now(sim_w.sim)));
+
+        for (j = 0; j < sim_w.n_procs; j++) {
+            if (sim_w.doomed >> j & 1) {
+                sim_kill(j);
+            }
+        }
+
+        sim_w.doomed = 0;
+    }
 }
 
 
@@ -519,9 +567,12 @@ sim_open(uint64_t seed, unsigned n, unsigned m, unsigned faults)
     sim_w.m = m;
     sim_w.faults = faults;
     sim_w.n_procs = SIM_PROCS;
+    sim_w.classes = m > 1 && sim_chance(4) == 0;
     sim_w.apart = faults & (SIM_F_NET | SIM_F_CLOCK) && sim_chance(3) == 0;
     sim_w.hot = faults & SIM_F_NET && sim_chance(4) == 0;
-    s3_sim_slow(sim_w.sim, faults && sim_chance(4) == 0 ? 20 : 1);
+    s3_sim_slow(sim_w.sim,
+                faults && sim_chance(faults & SIM_F_STRAY ? 2 : 4) == 0 ? 20
+                                                                        : 1);
 
     for (i = 0; i < n; i++) {
         sim_w.disk[i] = s3_memfs_create(sim_w.sim, i, 0);

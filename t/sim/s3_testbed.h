@@ -67,6 +67,7 @@ bed_open(bed_t *b, uint64_t seed, unsigned n, unsigned m, unsigned rrs,
         conf.node = 1;
         conf.seed = 42;
         conf.hedge_ms = 1000;
+        conf.recent = 65536;
         conf.clock = bed_clock;
         conf.clock_ctx = b->loop[j];
 
@@ -295,8 +296,12 @@ bed_flag_head(s3_head_t *head)
 }
 
 
+#define BED_META 1 /* as s3_head_t has them */
+#define BED_DATA 2
+
 static inline int
-bed_head(bed_t *b, unsigned store, s3_str_t key, s3_object_t **object)
+bed_head_for(bed_t *b, unsigned store, s3_str_t key, int what,
+             s3_object_t **object)
 {
     int flag = 0;
     s3_head_t head;
@@ -305,6 +310,8 @@ bed_head(bed_t *b, unsigned store, s3_str_t key, s3_object_t **object)
     head.store = b->store[store];
     head.bucket = BED_BUCKET;
     head.key = key;
+    head.meta = what == BED_META;
+    head.data = what == BED_DATA;
     head.done = bed_flag_head;
     head.ctx = &flag;
     s3_store_head(&head);
@@ -316,6 +323,13 @@ bed_head(bed_t *b, unsigned store, s3_str_t key, s3_object_t **object)
     *object = head.object;
 
     return head.rc;
+}
+
+
+static inline int
+bed_head(bed_t *b, unsigned store, s3_str_t key, s3_object_t **object)
+{
+    return bed_head_for(b, store, key, 0, object);
 }
 
 
@@ -374,14 +388,15 @@ bed_read(bed_t *b, unsigned store, s3_object_t *object, uint64_t off,
 /* Whole object against what it should be: S3_OK, S3_EINVAL: other bytes. */
 
 static inline int
-bed_get(bed_t *b, unsigned store, s3_str_t key, const uint8_t *data, size_t len)
+bed_get_for(bed_t *b, unsigned store, s3_str_t key, int what,
+            const uint8_t *data, size_t len)
 {
     int rc;
     ssize_t n;
     uint8_t *out;
     s3_object_t *object;
 
-    rc = bed_head(b, store, key, &object);
+    rc = bed_head_for(b, store, key, what, &object);
 
     if (rc != S3_OK) {
         return rc;
@@ -404,6 +419,21 @@ bed_get(bed_t *b, unsigned store, s3_str_t key, const uint8_t *data, size_t len)
 
     free(out);
     s3_object_release(object);
+
+    return rc;
+}
+
+
+static inline int
+bed_get(bed_t *b, unsigned store, s3_str_t key, const uint8_t *data, size_t len)
+{
+    int rc, what;
+
+    rc = bed_get_for(b, store, key, 0, data, len);
+
+    for (what = BED_META; what <= BED_DATA && rc == S3_OK; what++) {
+        rc = bed_get_for(b, store, key, what, data, len);
+    }
 
     return rc;
 }

@@ -176,6 +176,102 @@ test_files(unsigned flags)
 }
 
 
+/* Writes of which each goes on where the one before ends, and some that don't:
+ * few requests for the kernel, the same results. */
+
+static void
+test_runs(void)
+{
+    unsigned i, counts[N], ring;
+    uint8_t *buf, *back;
+    s3_file_t *f, *r;
+
+    ring = aio->ctx != NULL;
+    REQUIRE(posix_memalign((void **) &buf, S3_SECTOR, N * S3_SECTOR) == 0);
+    REQUIRE(posix_memalign((void **) &back, S3_SECTOR, N * S3_SECTOR) == 0);
+    REQUIRE(fs->open(fs, "runs",
+                     S3_O_READ | S3_O_WRITE | S3_O_CREATE | S3_O_DIRECT, &f)
+            == S3_OK);
+    REQUIRE(fs->truncate(fs, f, 0) == S3_OK);
+    REQUIRE(fs->allocate(fs, f, N * S3_SECTOR) == S3_OK);
+
+    memset(counts, 0, sizeof(counts));
+
+    for (i = 0; i < 48; i++) {
+        memset(buf + i * S3_SECTOR, (int) i + 1, S3_SECTOR);
+
+        /* 0 .. 11 in pairs the wrong way round, 12 .. 47 as they lie, of which
+         * 30 is durable and the others are not */
+
+        submit(&reqs[i], f, 1 + (i == 30), buf + i * S3_SECTOR, S3_SECTOR,
+               (uint64_t) (i < 12 ? i ^ 1 : i) * S3_SECTOR, 0, &counts[i]);
+    }
+
+    CHECK_INT(ngx_s3_aio_load(aio, 0), 48);
+
+    if (ring && aio->limit == 16) {
+        (void) ngx_s3_aio_flush(aio);
+        CHECK_INT(aio->d[0].active, 16);
+        CHECK_INT(aio->queued, 48 - 12 - 4 * NGX_S3_AIO_RUN);
+    }
+
+    wait_all();
+
+    for (i = 0; i < 48; i++) {
+        CHECK_INT(counts[i], 1);
+        CHECK_INT(reqs[i].result, S3_SECTOR);
+    }
+
+    CHECK_INT(fs->pread(fs, f, back, 48 * S3_SECTOR, 0), 48 * S3_SECTOR);
+
+    for (i = 0; i < 48; i++) {
+        CHECK(memcmp(back + (i < 12 ? i ^ 1 : i) * S3_SECTOR,
+                     buf + i * S3_SECTOR, S3_SECTOR)
+              == 0);
+    }
+
+    /* one in the middle cannot be written, the others can */
+
+    for (i = 0; i < 4; i++) {
+        memset(buf + i * S3_SECTOR, 77, S3_SECTOR);
+        submit(&reqs[i], f, 1, i == 2 ? NULL : buf + i * S3_SECTOR, S3_SECTOR,
+               (uint64_t) i * S3_SECTOR, 0, &counts[i]);
+    }
+
+    wait_all();
+
+    for (i = 0; i < 4; i++) {
+        CHECK_INT(counts[i], 2);
+        CHECK_INT(reqs[i].result, i == 2 ? S3_EIO : S3_SECTOR);
+    }
+
+    CHECK_INT(fs->pread(fs, f, back, 4 * S3_SECTOR, 0), 4 * S3_SECTOR);
+    CHECK(back[0] == 77 && back[S3_SECTOR] == 77 && back[3 * S3_SECTOR] == 77);
+
+    /* none of them can */
+
+    REQUIRE(fs->open(fs, "runs", S3_O_READ | S3_O_DIRECT, &r) == S3_OK);
+
+    for (i = 0; i < 6; i++) {
+        submit(&reqs[i], r, 1, buf, S3_SECTOR, (uint64_t) i * S3_SECTOR, 0,
+               &counts[i]);
+    }
+
+    wait_all();
+
+    for (i = 0; i < 6; i++) {
+        CHECK(reqs[i].result < 0);
+    }
+
+    CHECK_INT(ngx_s3_aio_load(aio, 0), 0);
+
+    fs->close(fs, r);
+    fs->close(fs, f);
+    free(back);
+    free(buf);
+}
+
+
 int
 main(void)
 {
@@ -207,6 +303,7 @@ main(void)
             aio->ctx = NULL;
         }
 
+        test_runs();
         test_files(i == 2 ? 0 : S3_O_DIRECT);
     }
 

@@ -115,6 +115,57 @@ test_unit(void)
 }
 
 
+/* A stripe in one pass is what coding and sealing it one by one gives. */
+
+static void
+test_stripe(unsigned k, unsigned n, size_t length)
+{
+    unsigned i;
+    size_t size, at;
+    uint8_t *a[S3_CODE_MAX], *b[S3_CODE_MAX], *rows[S3_CODE_MAX], *scratch;
+    s3_code_t *code = s3_code_create();
+    s3_blob_unit_t u;
+
+    memset(&u, 0, sizeof(u));
+    memset(u.id, 5, 16);
+    u.block = 3;
+    u.length = (uint32_t) length;
+    u.k = (uint8_t) k;
+    u.n = (uint8_t) n;
+
+    size = s3_blob_unit_size(length);
+    scratch = sector_alloc(S3_CODE_MAX * S3_BLOB_BLOCK);
+
+    for (i = 0; i < n; i++) {
+        a[i] = sector_alloc(size);
+        b[i] = sector_alloc(size);
+        memset(a[i], 0xee, size);
+        memset(b[i], 0xdd, size);
+
+        for (at = 0; i < k && at < length; at++) {
+            a[i][S3_BLOB_HEADER + at] = b[i][S3_BLOB_HEADER + at] =
+                (uint8_t) (at * (i + 3) >> 3);
+        }
+
+        rows[i] = b[i] + S3_BLOB_HEADER;
+    }
+
+    CHECK_INT(s3_blob_stripe_seal(code, a, &u, scratch), S3_OK);
+    CHECK_INT(s3_code_encode(code, k, n - k, length, rows), S3_OK);
+
+    for (i = 0; i < n; i++) {
+        u.shard = (uint8_t) i;
+        CHECK_INT(s3_blob_unit_seal(b[i], &u), size);
+        CHECK(memcmp(a[i], b[i], size) == 0);
+        free(a[i]);
+        free(b[i]);
+    }
+
+    free(scratch);
+    s3_code_destroy(code);
+}
+
+
 static void
 test_names(void)
 {
@@ -541,6 +592,11 @@ int
 main(void)
 {
     test_unit();
+    test_stripe(2, 4, S3_BLOB_PAYLOAD);
+    test_stripe(2, 4, 1);
+    test_stripe(1, 1, 4096);
+    test_stripe(3, 4, 4097);
+    test_stripe(20, 32, 12345);
     test_names();
     test_life();
     test_full();

@@ -81,6 +81,7 @@ test_predicates(void)
 /* Two writers at once on one condition. */
 
 typedef struct {
+    bed_t *b;
     s3_put_t put;
     uint32_t expect;
     int flag;
@@ -103,12 +104,45 @@ race_test(s3_put_t *put, const s3_entry_t *current)
 }
 
 
+/* Who is told that nothing was written: no drive has it any more, or more of
+ * them than may be lost know that it is dead. */
+
+static void
+race_refused(race_t *r)
+{
+    unsigned i, d, dead;
+    const s3_entry_t *e, *x;
+
+    for (i = 0; i < r->b->n; i++) {
+        e = s3_mock_newest(r->b->mock[i], BED_BUCKET, r->put.key);
+
+        if (e == NULL || e->kind != S3_KIND_OBJECT || e->flags & S3_F_CONFIRMED
+            || tag(e) != tag(&r->put.entry))
+        {
+            continue;
+        }
+
+        for (d = 0, dead = 0; d < r->b->n; d++) {
+            x = s3_mock_entry(r->b->mock[d], BED_BUCKET, r->put.key,
+                              &e->version);
+            dead += x && x->kind == S3_KIND_DEAD;
+        }
+
+        CHECK(dead > r->b->m);
+    }
+}
+
+
 static void
 race_done(s3_put_t *put)
 {
     race_t *r = put->ctx;
 
     r->flag = 1;
+
+    if (put->rc != S3_OK && put->rc != S3_EDOUBT) {
+        race_refused(r);
+    }
 }
 
 
@@ -116,6 +150,7 @@ static void
 race_start(bed_t *b, unsigned store, race_t *r, uint32_t expect, uint32_t value)
 {
     memset(r, 0, sizeof(*r));
+    r->b = b;
     bed_init_put(b, store, &r->put, s3_string("race"), S3_KIND_OBJECT);
     s3_put32(r->put.entry.etag, value);
     r->expect = expect;
@@ -375,6 +410,116 @@ shut_done(s3_shut_t *shut)
 }
 
 
+/* A writer dies before what has missed its version is noted; who settles it
+ * notes that before it is confirmed anywhere. */
+
+static int settled_flag;
+
+
+static void
+settled(s3_settle_t *st)
+{
+    (void) st;
+    settled_flag = 1;
+}
+
+
+/* 1: all is well. */
+
+static int
+settled_noted(bed_t *b, const s3_version_t *version, int large)
+{
+    unsigned i, notes, confirmed;
+    const s3_entry_t *e;
+
+    for (i = 0, notes = 0, confirmed = 0; i < 4; i++) {
+        e = s3_mock_entry(b->mock[i], BED_BUCKET, s3_string("k"), version);
+        confirmed += e && e->flags & S3_F_CONFIRMED;
+        notes += s3_mock_notes(b->mock[i]) != 0;
+        large |= i == 3 && (e == NULL || e->kind != S3_KIND_OBJECT);
+    }
+
+    return !confirmed || !large || notes > 1;
+}
+
+
+static int
+settled_after(unsigned steps, int large)
+{
+    int over, flag;
+    unsigned i;
+    s3_version_t version;
+    const s3_entry_t *e;
+    s3_writer_t *w;
+    s3_put_t put;
+    uint8_t *data;
+    bed_t b;
+
+    bed_open(&b, 5 + steps % 3, 4, 2, 2, 2);
+    bed_delay(&b, 4);
+    flag = 0;
+    w = NULL;
+    data = bed_data(300000, 1);
+    bed_init_put(&b, 0, &put, s3_string("k"), S3_KIND_OBJECT);
+    put.done = bed_flag_put;
+    put.ctx = &flag;
+
+    if (large) {
+        s3_mock_knobs(b.mock[3])->nospace = 1;
+        w = bed_write(&b, 0, put.key, 0, data, 300000, -1, 0, 65536);
+        s3_mock_knobs(b.mock[3])->nospace = 0;
+        REQUIRE(w->rc == S3_OK);
+        put.writer = w;
+
+    } else {
+        s3_mock_knobs(b.mock[3])->lost = 1000000;
+    }
+
+    s3_store_put(&put);
+
+    for (i = 0; i < steps && !flag; i++) {
+        (void) s3_sim_step(b.sim);
+    }
+
+    over = flag;
+    s3_sim_kill(b.loop[0]);
+    s3_mock_knobs(b.mock[3])->lost = 0;
+    e = s3_mock_newest(b.mock[0], BED_BUCKET, s3_string("k"));
+
+    if (e && e->kind == S3_KIND_OBJECT) {
+        version = e->version;
+        settled_flag = 0;
+        REQUIRE(s3_settle_start(b.store[1], BED_BUCKET, s3_string("k"),
+                                &version, NULL, S3_SETTLE_READ, settled, NULL)
+                == S3_OK);
+
+        while (s3_sim_step(b.sim)) {
+            CHECK(settled_noted(&b, &version, large));
+        }
+
+        CHECK(settled_flag);
+    }
+
+    free(data);
+    s3_sim_run(b.sim);
+
+    return over;
+}
+
+
+static void
+test_settled(int large)
+{
+    unsigned steps;
+
+    for (steps = 0; steps < 300 && !settled_after(steps, large); steps++) {
+        /* void */
+    }
+
+    CHECK(steps > 5 && steps < 300);
+}
+
+
 static void
 test_close(void)
 {
@@ -507,6 +652,8 @@ main(void)
     test_delete_absent();
     test_close();
     test_straggler();
+    test_settled(0);
+    test_settled(1);
     test_refilling();
 
     for (i = 0; i < 4; i++) {

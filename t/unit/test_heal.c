@@ -1,11 +1,9 @@
 #include "t/unit/s3_test.h"
-#include "t/sim/s3_testbed.h"
+#include "t/unit/s3_nodebed.h"
 #include "storage/s3_bucket.h"
 #include "storage/s3_blob.h"
-#include "storage/s3_node.h"
 #include "storage/s3_store_int.h"
 #include "storage/s3_upload.h"
-#include "storage/s3_zone.h"
 
 
 /*
@@ -24,162 +22,38 @@ __asan_default_options(void)
 }
 
 
-#define SEGMENTS 64
-#define SECOND 1000000ull
+#define SECOND S3_NODEBED_SECOND
 #define DAY (24 * 3600 * SECOND)
 
 static bed_t b;
-static s3_memfs_t *disks[S3_MAX_DRIVES];
-static void *zone;
-static size_t zone_size;
-static s3_node_t *nodes[BED_COORDINATORS];
-static int64_t next_pid, dead_below;
-static uint64_t scrub_period;
-
-
-static uint64_t
-conf_wall(void *ctx)
-{
-    (void) ctx;
-
-    return 1700000000000000ull + s3_sim_now(b.sim);
-}
-
-
-static void
-conf_random(void *ctx, void *buf, size_t len)
-{
-    (void) ctx;
-    b.world->random(b.world, buf, len);
-}
-
-
-static void
-conf_log(void *ctx, int level, const char *message)
-{
-    (void) ctx;
-    (void) level;
-    (void) message;
-}
-
-
-static int
-alive(void *ctx, int64_t pid)
-{
-    (void) ctx;
-
-    return pid >= dead_below;
-}
-
-
-static void
-refilled(void *ctx, unsigned drive)
-{
-    s3_node_refilled(ctx, drive);
-}
+static s3_nodebed_t nb;
 
 
 static void
 start(uint32_t missing)
 {
-    unsigned i, j;
-    s3_node_conf_t nc;
-    s3_store_conf_t conf;
-
-    memset(&nc, 0, sizeof(nc));
-    nc.n = b.n;
-    nc.zone = zone;
-    nc.zone_size = zone_size;
-    nc.fresh = 1;
-    nc.parity = b.m;
-    nc.node = 1;
-    nc.segment_size = 1024 * 1024;
-    nc.max_segments = SEGMENTS;
-    nc.wall_us = conf_wall;
-    nc.random = conf_random;
-    nc.log = conf_log;
-
-    for (i = 0; i < b.n; i++) {
-        nc.fs[i] = missing >> i & 1 ? NULL : s3_memfs_fs(disks[i]);
-        nc.name[i] = "drive";
-    }
-
-    REQUIRE(s3_node_recover(&nc) == S3_OK);
-
-    for (j = 0; j < b.n_stores; j++) {
-        b.loop[j] = s3_sim_loop(b.sim);
-        REQUIRE(s3_node_attach(&nc, b.loop[j], S3_NODE_ANY_SLOT, ++next_pid,
-                               alive, &nodes[j])
-                == S3_OK);
-
-        memset(&conf, 0, sizeof(conf));
-        conf.loop = b.loop[j];
-        conf.n = b.n;
-        conf.parity[0] = b.m;
-        conf.parity[1] = s3_min(b.m, 1u);
-        conf.node = 1;
-        conf.seed = 42;
-        conf.clock = s3_node_clock;
-        conf.clock_ctx = nodes[j];
-        conf.scrub_period = scrub_period;
-        conf.refilled = refilled;
-        conf.refilled_ctx = nodes[j];
-
-        for (i = 0; i < b.n; i++) {
-            conf.drives[i] = b.drive[j][i] = s3_node_drive(nodes[j], i);
-        }
-
-        b.store[j] = s3_store_create(&conf);
-        REQUIRE(b.store[j] != NULL);
-    }
+    s3_nodebed_start(&nb, missing);
 }
 
 
 static void
 stop(void)
 {
-    unsigned j, spins;
+    unsigned j;
 
     for (j = 0; j < b.n_stores; j++) {
         s3_store_heal(b.store[j], 0);
-        s3_sim_sleep(b.sim, SECOND);
-        s3_store_destroy(b.store[j]);
-        s3_node_quiesce(nodes[j]);
-
-        for (spins = 0; s3_node_busy(nodes[j]); spins++) {
-            REQUIRE(spins < 10000);
-            s3_sim_sleep(b.sim, 10000);
-        }
-
-        s3_node_detach(nodes[j]);
-        s3_sim_kill(b.loop[j]);
     }
 
-    dead_below = next_pid + 1;
+    s3_sim_sleep(b.sim, b.n_stores * SECOND);
+    s3_nodebed_stop(&nb, 0);
 }
 
 
 static void
 make(uint64_t seed, unsigned n, unsigned m)
 {
-    unsigned i;
-
-    memset(&b, 0, sizeof(b));
-    b.sim = s3_sim_create(seed);
-    b.world = s3_sim_loop(b.sim);
-    b.n = n;
-    b.m = m;
-    b.n_stores = 2;
-    scrub_period = 0;
-
-    for (i = 0; i < n; i++) {
-        disks[i] = s3_memfs_create(b.sim, i, 0);
-    }
-
-    zone_size = s3_align(s3_node_zone_min(n, SEGMENTS) + 4 * 1024 * 1024,
-                         (size_t) 4096);
-    zone = aligned_alloc(4096, zone_size);
-    memset(zone, 0, zone_size);
+    s3_nodebed_init(&nb, &b, seed, n, m, 1024 * 1024);
     start(0);
 }
 
@@ -188,8 +62,7 @@ static void
 unmake(void)
 {
     stop();
-    s3_sim_destroy(b.sim);
-    free(zone);
+    s3_nodebed_free(&nb);
 }
 
 
@@ -344,7 +217,7 @@ stats(void)
 static int64_t
 pending(unsigned d)
 {
-    s3_zone_t *z = zone;
+    s3_zone_t *z = nb.zone;
     s3_drive_stats_t *st = &z->drives[d].stats;
 
     return (int64_t) (st->noted - st->worked);
@@ -429,9 +302,9 @@ test_refill(uint64_t seed, unsigned n, unsigned m)
 
     for (d = 0; d < n; d++) {
         stop();
-        disks[d] = s3_memfs_create(b.sim, d, 0);
+        nb.disks[d] = s3_memfs_create(b.sim, d, 0);
         start(0);
-        z = zone;
+        z = nb.zone;
         CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_REFILLING);
         check_all(7);
 
@@ -444,13 +317,13 @@ test_refill(uint64_t seed, unsigned n, unsigned m)
         }
 
         heal(30 * SECOND);
-        z = zone;
+        z = nb.zone;
         CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_OK);
         CHECK_INT(stats().failed, 0);
         CHECK_INT(stats().refilling, 0);
 
         lose_any(7);
-        z = zone;
+        z = nb.zone;
         CHECK_INT(s3_zone_state(&z->drives[d]), S3_DRIVE_OK);
         CHECK_INT(bed_get(&b, 0, s3_string("gone"), NULL, 0), S3_ENOENT);
     }
@@ -470,11 +343,11 @@ test_refill_busy(uint64_t seed)
     put_bucket();
     put_all(1);
     stop();
-    disks[2] = s3_memfs_create(b.sim, 2, 0);
+    nb.disks[2] = s3_memfs_create(b.sim, 2, 0);
     start(0);
     put_all(2);
     heal(60 * SECOND);
-    z = zone;
+    z = nb.zone;
     CHECK_INT(s3_zone_state(&z->drives[2]), S3_DRIVE_OK);
     CHECK(stats().recoded > 0);
     lose_any(2);
@@ -513,8 +386,8 @@ rot_name(void *ctx, const char *name)
 static unsigned
 rot_dir(unsigned drive, const char *dir)
 {
-    rot_t rot = {disks[drive], dir, 0};
-    s3_fs_t *fs = s3_memfs_fs(disks[drive]);
+    rot_t rot = {nb.disks[drive], dir, 0};
+    s3_fs_t *fs = s3_memfs_fs(nb.disks[drive]);
 
     (void) fs->list(fs, dir, rot_name, &rot);
 
@@ -538,14 +411,14 @@ test_scrub(uint64_t seed, unsigned n, unsigned m, int log)
 
     if (log) {
         /* in the log while it is in use: a start would find it */
-        scrub_period = 60;
+        nb.sc.scrub_period = 60;
         start(0);
         put_all(4);
         s3_sim_sleep(b.sim, SECOND);
         flips = rot_dir(d, "log");
 
     } else {
-        scrub_period = 60;
+        nb.sc.scrub_period = 60;
         start(0);
         check_all(3); /* the files are open then */
 
@@ -577,10 +450,10 @@ test_scrub(uint64_t seed, unsigned n, unsigned m, int log)
         /* every pair, as they are: no start in between */
         for (i = 0; i < n; i++) {
             if (i != d) {
-                ((s3_zone_t *) zone)->drives[i].state = S3_DRIVE_MISSING;
+                nb.zone->drives[i].state = S3_DRIVE_MISSING;
                 s3_sim_sleep(b.sim, SECOND);
                 check_all(4);
-                ((s3_zone_t *) zone)->drives[i].state = S3_DRIVE_OK;
+                nb.zone->drives[i].state = S3_DRIVE_OK;
                 s3_sim_sleep(b.sim, SECOND);
             }
         }
@@ -607,7 +480,7 @@ test_leaks(uint64_t seed)
     s3_sim_sleep(b.sim, SECOND);
 
     for (i = 0; i < 4; i++) {
-        used[i] = s3_memfs_used(disks[i]);
+        used[i] = s3_memfs_used(nb.disks[i]);
     }
 
     data = bed_data(500000, 99);
@@ -619,11 +492,11 @@ test_leaks(uint64_t seed)
     free(data);
 
     for (i = 0; i < 4; i++) {
-        CHECK(s3_memfs_used(disks[i]) > used[i] + 200000);
+        CHECK(s3_memfs_used(nb.disks[i]) > used[i] + 200000);
     }
 
     stop();
-    scrub_period = 3600;
+    nb.sc.scrub_period = 3600;
     start(0);
     heal(4000 * SECOND);
     CHECK(stats().passes >= 1);
@@ -656,7 +529,7 @@ test_unlisted(uint64_t seed)
 
     stop();
     s3_sim_sleep(b.sim, 3 * DAY);
-    scrub_period = 3600;
+    nb.sc.scrub_period = 3600;
     start(0);
     heal(8000 * SECOND);
     CHECK(stats().passes >= 1);
@@ -666,11 +539,11 @@ test_unlisted(uint64_t seed)
     lose_any(6);
 
     stop();
-    scrub_period = 0;
-    disks[1] = s3_memfs_create(b.sim, 1, 0);
+    nb.sc.scrub_period = 0;
+    nb.disks[1] = s3_memfs_create(b.sim, 1, 0);
     start(0);
     heal(30 * SECOND);
-    z = zone;
+    z = nb.zone;
     CHECK_INT(s3_zone_state(&z->drives[1]), S3_DRIVE_OK);
     CHECK_INT(stats().failed, 0);
     lose_any(6);

@@ -3,144 +3,38 @@
  * buckets, notes, lists; formats that are refused; a drive that comes back.
  */
 
-#include "storage/s3_node.h"
 #include "storage/s3_format.h"
 #include "storage/s3_segment.h"
-#include "storage/s3_zone.h"
-#include "s3_memfs.h"
+#include "s3_nodebed.h"
 #include "s3_test.h"
 
-#define DRIVES 3
 #define BUCKET 1024
 
 
-static s3_sim_t *sim;
-static s3_memfs_t *disks[DRIVES];
-static s3_loop_t *loop;
-static s3_node_t *node;
+static s3_nodebed_t nb;
 static s3_drive_t *d;
-static void *zone;
-static size_t zone_size;
 static int done;
-static char said[2048]; /* last message */
-
-
-static uint64_t
-wall(void *ctx)
-{
-    (void) ctx;
-    return 1700000000000000ULL + s3_sim_now(sim);
-}
-
-
-static void
-fill(void *ctx, void *buf, size_t len)
-{
-    size_t i;
-
-    (void) ctx;
-
-    for (i = 0; i < len; i++) {
-        ((uint8_t *) buf)[i] = (uint8_t) s3_sim_random(sim, 256);
-    }
-}
-
-
-static void
-say(void *ctx, int level, const char *message)
-{
-    (void) ctx;
-
-    if (level <= S3_LOG_ERR) {
-        snprintf(said, sizeof(said), "%s", message);
-    }
-}
-
-
-static int
-alive(void *ctx, int64_t pid)
-{
-    (void) ctx;
-    return pid > 0;
-}
-
-
-static void
-conf_init(s3_node_conf_t *conf, unsigned n)
-{
-    unsigned i;
-
-    memset(conf, 0, sizeof(*conf));
-    conf->n = n;
-
-    for (i = 0; i < n; i++) {
-        conf->fs[i] = s3_memfs_fs(disks[i]);
-    }
-
-    conf->zone = zone;
-    conf->zone_size = zone_size;
-    conf->fresh = 1;
-    conf->parity = n > 1 ? 1 : 0;
-    conf->segment_size = 64 * 1024;
-    conf->max_segments = 64;
-    conf->wall_us = wall;
-    conf->random = fill;
-    conf->log = say;
-}
 
 
 static void
 world(unsigned n)
 {
-    unsigned i;
-
-    sim = s3_sim_create(7);
-
-    for (i = 0; i < n; i++) {
-        disks[i] = s3_memfs_create(sim, i, 0);
-    }
-
-    zone_size = s3_align(s3_node_zone_min(n, 64), (size_t) 4096);
-    zone = aligned_alloc(4096, zone_size);
-    memset(zone, 0, zone_size);
+    s3_nodebed_init(&nb, NULL, 7, n, n > 1 ? 1 : 0, 64 * 1024);
 }
 
 
 static void
-up(s3_node_conf_t *conf)
+up(uint32_t missing)
 {
-    REQUIRE(s3_node_recover(conf) == S3_OK);
-    loop = s3_sim_loop(sim);
-    REQUIRE(s3_node_attach(conf, loop, S3_NODE_ANY_SLOT, 1, alive, &node)
-            == S3_OK);
-    d = s3_node_drive(node, 0);
+    s3_nodebed_up(&nb, missing);
+    d = s3_node_drive(nb.node[0], 0);
 }
 
 
 static void
 down(void)
 {
-    unsigned i;
-
-    s3_node_quiesce(node);
-
-    for (i = 0; s3_node_busy(node) && i < 100000; i++) {
-        if (!s3_sim_step(sim)) {
-            s3_sim_sleep(sim, 1000);
-        }
-    }
-
-    CHECK_INT(s3_node_busy(node), 0);
-    s3_node_detach(node);
-    s3_sim_kill(loop);
-}
-
-
-static void
-world_end(void)
-{
-    s3_sim_destroy(sim);
-    free(zone);
+    s3_nodebed_down(&nb);
 }
 
 
@@ -155,7 +49,7 @@ req_done(s3_req_t *req)
 static void
 await(void)
 {
-    REQUIRE(s3_sim_until(sim, &done));
+    REQUIRE(s3_sim_until(nb.sim, &done));
     done = 0;
 }
 
@@ -501,61 +395,59 @@ test_list(void)
 static void
 test_format(void)
 {
-    s3_node_conf_t conf;
     s3_memfs_t *swap;
     s3_file_t *f;
     s3_fs_t *fs;
 
     world(3);
-    conf_init(&conf, 3);
 
     /* a directory that holds something else */
-    fs = s3_memfs_fs(disks[1]);
+    fs = s3_memfs_fs(nb.disks[1]);
     REQUIRE(fs->open(fs, "precious", S3_O_WRITE | S3_O_CREATE, &f) == S3_OK);
     fs->close(fs, f);
-    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
-    CHECK(strstr(said, "drive 2") != NULL);
+    CHECK_INT(s3_nodebed_recover(&nb), S3_EFOREIGN);
+    CHECK(strstr(nb.said, "drive 2") != NULL);
     CHECK_INT(fs->open(fs, "format.json", S3_O_READ, &f), S3_ENOENT);
     REQUIRE(fs->unlink(fs, "precious") == S3_OK);
 
     /* a new store wants all of its drives */
-    conf.fs[2] = NULL;
-    CHECK_INT(s3_node_recover(&conf), S3_EUNAVAIL);
-    conf_init(&conf, 3);
-    CHECK_INT(s3_node_recover(&conf), S3_OK);
-    CHECK_INT(s3_node_recover(&conf), S3_OK);
+    nb.nc.fs[2] = NULL;
+    CHECK_INT(s3_nodebed_recover(&nb), S3_EUNAVAIL);
+    s3_nodebed_drives(&nb, 0);
+    CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
+    CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
 
     /* wrong order */
-    swap = disks[0];
-    disks[0] = disks[1];
-    disks[1] = swap;
-    conf_init(&conf, 3);
-    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
-    CHECK(strstr(said, "wrong order") != NULL);
-    disks[1] = disks[0];
-    disks[0] = swap;
+    swap = nb.disks[0];
+    nb.disks[0] = nb.disks[1];
+    nb.disks[1] = swap;
+    s3_nodebed_drives(&nb, 0);
+    CHECK_INT(s3_nodebed_recover(&nb), S3_EFOREIGN);
+    CHECK(strstr(nb.said, "wrong order") != NULL);
+    nb.disks[1] = nb.disks[0];
+    nb.disks[0] = swap;
 
     /* more of them away than parity allows */
-    conf_init(&conf, 3);
-    conf.fs[0] = NULL;
-    conf.fs[1] = NULL;
-    CHECK_INT(s3_node_recover(&conf), S3_EUNAVAIL);
+    s3_nodebed_drives(&nb, 0);
+    nb.nc.fs[0] = NULL;
+    nb.nc.fs[1] = NULL;
+    CHECK_INT(s3_nodebed_recover(&nb), S3_EUNAVAIL);
 
     /* an empty one in the place of a drive: new, and it says so */
-    swap = disks[2];
-    disks[2] = s3_memfs_create(sim, 2, 0);
-    conf_init(&conf, 3);
-    CHECK_INT(s3_node_recover(&conf), S3_OK);
-    CHECK_INT(((s3_zone_t *) zone)->drives[2].state, S3_DRIVE_REFILLING);
+    swap = nb.disks[2];
+    nb.disks[2] = s3_memfs_create(nb.sim, 2, 0);
+    s3_nodebed_drives(&nb, 0);
+    CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
+    CHECK_INT(nb.zone->drives[2].state, S3_DRIVE_REFILLING);
 
     /* the zone is for those who belong to it */
-    conf.fresh = 0;
-    CHECK_INT(s3_node_recover(&conf), S3_OK);
-    conf.instance[0] = 1;
-    CHECK_INT(s3_node_recover(&conf), S3_EFOREIGN);
+    nb.nc.fresh = 0;
+    CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
+    nb.nc.instance[0] = 1;
+    CHECK_INT(s3_nodebed_recover(&nb), S3_EFOREIGN);
 
     (void) swap;
-    world_end();
+    s3_nodebed_free(&nb);
 }
 
 
@@ -575,53 +467,53 @@ test_return(void)
 {
     unsigned i;
     s3_zseg_t *seg;
-    s3_node_conf_t conf;
     s3_drive_t *second;
     s3_entry_t e;
 
     world(2);
-    conf_init(&conf, 2);
-    up(&conf);
-    d = s3_node_drive(node, 1);
+    up(0);
+    d = s3_node_drive(nb.node[0], 1);
     CHECK_INT(vote_full("r", 10, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
               S3_ANSWER_YES);
     down();
 
     /* started without it */
-    conf.fs[1] = NULL;
-    up(&conf);
-    second = s3_node_drive(node, 1);
+    up(1u << 1);
+    second = s3_node_drive(nb.node[0], 1);
     d = second;
     CHECK_INT(second->state, S3_DRIVE_MISSING);
     CHECK_INT(vote("r", 20, -1), S3_ANSWER_NONE);
     CHECK_INT(last.req.rc, S3_EUNAVAIL);
 
-    REQUIRE(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL)
-            == S3_OK);
+    REQUIRE(
+        s3_node_return(nb.node[0], 1, s3_memfs_fs(nb.disks[1]), on_return, NULL)
+        == S3_OK);
     await();
     CHECK_INT(returned, S3_OK);
     CHECK_INT(entries(BUCKET, "r", 1, &e), 1);
     CHECK_INT(e.version.time, ver(10).time);
-    CHECK_INT(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL),
+    CHECK_INT(s3_node_return(nb.node[0], 1, s3_memfs_fs(nb.disks[1]), on_return,
+                             NULL),
               S3_EEXIST);
     CHECK_INT(vote_full("r", 20, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
               S3_ANSWER_YES);
 
     /* goes away while running, with a write under way, and comes back */
-    s3_memfs_set_dead(disks[1], 1);
+    s3_memfs_set_dead(nb.disks[1], 1);
     CHECK_INT(vote_full("r", 30, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
               S3_ANSWER_NONE);
     CHECK_INT(last.req.rc, S3_EIO);
     CHECK_INT(second->state, S3_DRIVE_FAILING);
-    ((s3_zone_t *) zone)->drives[1].state = S3_DRIVE_MISSING;
-    s3_sim_sleep(sim, 1000000);
-    s3_memfs_set_dead(disks[1], 0);
-    REQUIRE(s3_node_return(node, 1, s3_memfs_fs(disks[1]), on_return, NULL)
-            == S3_OK);
+    nb.zone->drives[1].state = S3_DRIVE_MISSING;
+    s3_sim_sleep(nb.sim, 1000000);
+    s3_memfs_set_dead(nb.disks[1], 0);
+    REQUIRE(
+        s3_node_return(nb.node[0], 1, s3_memfs_fs(nb.disks[1]), on_return, NULL)
+        == S3_OK);
     await();
     CHECK_INT(returned, S3_OK);
-    s3_sim_sleep(sim, 1000000);
-    CHECK_INT(s3_zone_state(&((s3_zone_t *) zone)->drives[1]), S3_DRIVE_OK);
+    s3_sim_sleep(nb.sim, 1000000);
+    CHECK_INT(s3_zone_state(&nb.zone->drives[1]), S3_DRIVE_OK);
     CHECK_INT(entries(BUCKET, "r", 1, &e), 2);
     CHECK_INT(vote_full("r", 40, S3_KIND_OBJECT, -1, 2, BUCKET, 1, 0),
               S3_ANSWER_YES);
@@ -629,17 +521,17 @@ test_return(void)
     /* what settled the old log has left the new one alone */
     CHECK_INT(entries(BUCKET, "r", 1, &e), 3);
     CHECK_INT(e.version.time, ver(40).time);
-    seg = s3_zone_segment((s3_zone_t *) zone, 1, e.segment);
+    seg = s3_zone_segment(nb.zone, 1, e.segment);
     REQUIRE(seg != NULL);
     CHECK_INT(seg->state, S3_SEG_OPEN);
 
-    for (i = 0; i < ((s3_zone_t *) zone)->max_segments; i++) {
-        seg = &s3_zone_segments((s3_zone_t *) zone, 1)[i];
+    for (i = 0; i < nb.zone->max_segments; i++) {
+        seg = &s3_zone_segments(nb.zone, 1)[i];
         CHECK(seg->id == 0 || seg->state != S3_SEG_GARBAGE);
     }
 
     down();
-    world_end();
+    s3_nodebed_free(&nb);
 }
 
 
@@ -651,26 +543,24 @@ lose_segment(int how)
     uint64_t size;
     s3_entry_t e;
     s3_version_t floor;
-    s3_node_conf_t conf;
     s3_file_t *f;
     s3_fs_t *fs;
     char path[S3_SEGMENT_PATH];
     static uint8_t zero[S3_SECTOR];
 
     world(1);
-    conf_init(&conf, 1);
-    up(&conf);
+    up(0);
     CHECK_INT(vote("k0", 10, -1), S3_ANSWER_YES);
     down();
 
     /* this start saves a MANIFEST that lists it */
-    up(&conf);
+    up(0);
     REQUIRE(entries(BUCKET, "k0", 2, &e) == 1);
     s3_segment_path(path, e.segment);
-    CHECK(((s3_zone_t *) zone)->drives[0].floor.time < ver(10).time);
+    CHECK(nb.zone->drives[0].floor.time < ver(10).time);
     down();
 
-    fs = conf.fs[0];
+    fs = nb.nc.fs[0];
 
     if (how == 0) {
         REQUIRE(fs->unlink(fs, path) == S3_OK);
@@ -684,17 +574,17 @@ lose_segment(int how)
         fs->close(fs, f);
     }
 
-    up(&conf);
-    floor = ((s3_zone_t *) zone)->drives[0].floor;
+    up(0);
+    floor = nb.zone->drives[0].floor;
     CHECK(floor.time >= ver(10).time);
     CHECK_INT(marking(d->ops->fence, "k1", 10), S3_ANSWER_GONE);
     CHECK_INT(vote("k3", 100000000, -1), S3_ANSWER_YES);
     down();
 
-    up(&conf);
-    CHECK(s3_version_cmp(&((s3_zone_t *) zone)->drives[0].floor, &floor) >= 0);
+    up(0);
+    CHECK(s3_version_cmp(&nb.zone->drives[0].floor, &floor) >= 0);
     down();
-    world_end();
+    s3_nodebed_free(&nb);
 }
 
 
@@ -714,13 +604,11 @@ test_damaged(void)
     unsigned i;
     s3_version_t floor;
     s3_entry_t e;
-    s3_node_conf_t conf;
     char path[S3_SEGMENT_PATH];
     static const char *const keys[] = {"k0", "k1", "k2"};
 
     world(1);
-    conf_init(&conf, 1);
-    up(&conf);
+    up(0);
 
     for (i = 0; i < 3; i++) {
         CHECK_INT(vote(keys[i], 10 + i, -1), S3_ANSWER_YES);
@@ -730,12 +618,13 @@ test_damaged(void)
     s3_segment_path(path, e.segment);
 
     /* the process dies, no table has it, and the record rots */
-    s3_node_abandon(node);
-    s3_sim_kill(loop);
-    REQUIRE(s3_memfs_rot(disks[0], path, e.offset + e.length / 2, 3) == S3_OK);
-    up(&conf);
+    s3_node_abandon(nb.node[0]);
+    s3_sim_kill(nb.loop[0]);
+    REQUIRE(s3_memfs_rot(nb.disks[0], path, e.offset + e.length / 2, 3)
+            == S3_OK);
+    up(0);
 
-    floor = ((s3_zone_t *) zone)->drives[0].floor;
+    floor = nb.zone->drives[0].floor;
     CHECK(floor.time >= ver(12).time);
     CHECK_INT(entries(BUCKET, "k1", 2, NULL), 0);
     CHECK_INT(marking(d->ops->status, "k1", 11), S3_ANSWER_GONE);
@@ -756,11 +645,11 @@ test_damaged(void)
 
     /* and once more from the MANIFEST */
     down();
-    up(&conf);
-    CHECK(s3_version_cmp(&((s3_zone_t *) zone)->drives[0].floor, &floor) >= 0);
+    up(0);
+    CHECK(s3_version_cmp(&nb.zone->drives[0].floor, &floor) >= 0);
     CHECK_INT(marking(d->ops->fence, "k4", 11), S3_ANSWER_GONE);
     down();
-    world_end();
+    s3_nodebed_free(&nb);
 }
 
 
@@ -769,11 +658,9 @@ main(void)
 {
     unsigned i;
     s3_entry_t e;
-    s3_node_conf_t conf;
 
     world(1);
-    conf_init(&conf, 1);
-    up(&conf);
+    up(0);
 
     test_votes();
     test_marks();
@@ -783,7 +670,7 @@ main(void)
     /* twice again: from the log, and from tables */
     for (i = 0; i < 2; i++) {
         down();
-        up(&conf);
+        up(0);
         CHECK_INT(marking(d->ops->status, "a", 60), S3_ANSWER_YES);
         CHECK_INT(marking(d->ops->status, "a", 40), S3_ANSWER_NO);
         CHECK_INT(entries(BUCKET, "f", 1, &e), 1);
@@ -793,7 +680,7 @@ main(void)
     }
 
     down();
-    world_end();
+    s3_nodebed_free(&nb);
 
     test_format();
     test_return();

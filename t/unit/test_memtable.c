@@ -89,6 +89,112 @@ test_order(void *arena)
 }
 
 
+/* Keys that have much in common, and every length: what a search knows of its
+ * neighbours must not lead it astray. */
+
+static s3_str_t
+alike(uint8_t key[40], unsigned n)
+{
+    memset(key, 'a', 40);
+    key[n % 37] = (uint8_t) ("a\0b\377"[n / 37 % 4]);
+    key[n / 148 % 37] ^= (uint8_t) (n / 5476 % 2);
+
+    return s3_str(key, n % 41);
+}
+
+
+static void
+test_alike(void *arena)
+{
+    uint8_t key[40];
+    unsigned i, n;
+    s3_str_t k;
+    s3_entry_t e;
+    s3_memnode_t *node, *next;
+    s3_memtable_t *m = arena;
+    s3_memplace_t place;
+
+    s3_memtable_reset(arena, ARENA);
+
+    for (i = 0; i < 4000; i++) {
+        n = i * 2654435761u >> 8;
+        k = alike(key, n);
+        e = entry(i + 1, S3_KIND_TOMBSTONE);
+        (void) s3_memtable_seek_place(m, 1024 + n % 3, k, &place);
+        node = s3_memtable_insert_at(m, i % 2 ? &place : NULL, 1024 + n % 3, k,
+                                     &e, S3_MEM_DURABLE, 1, 2);
+        REQUIRE(node != NULL);
+        CHECK(s3_memtable_seek(m, 1024 + n % 3, k) == node);
+    }
+
+    for (node = s3_memtable_first(m); node; node = next) {
+        k = s3_memnode_key(node);
+        next = s3_memtable_next(m, node);
+        i = (unsigned) s3_memnode_version(node).time - 1;
+        CHECK(s3_str_eq(k, alike(key, i * 2654435761u >> 8)));
+
+        if (next) {
+            CHECK(
+                s3_key_cmp(node->bucket, k, next->bucket, s3_memnode_key(next))
+                <= 0);
+        }
+    }
+}
+
+
+/* A place that was found before, and what hears of what comes next to it. */
+
+static void
+test_place(void *arena)
+{
+    uint32_t number;
+    s3_str_t k = s3_string("k"), l = s3_string("l");
+    s3_entry_t e;
+    s3_version_t v;
+    s3_memnode_t *a, *b, *c, *d;
+    s3_memtable_t *m = arena;
+    s3_memplace_t place;
+
+    s3_memtable_reset(arena, ARENA);
+
+    CHECK(s3_memtable_seek_place(m, 1024, k, &place) == NULL);
+    e = entry(2, S3_KIND_OBJECT);
+    a = s3_memtable_insert_at(m, &place, 1024, k, &e, S3_MEM_DURABLE, 0, 0);
+    CHECK(s3_memtable_seek(m, 1024, k) == a);
+
+    /* another key tells nobody; the old place is none any more */
+    d = s3_memtable_insert_at(m, &place, 1024, l, &e, S3_MEM_DURABLE, 0, 0);
+    CHECK(!s3_memnode_touched(a) && !s3_memnode_touched(d));
+    CHECK(s3_memtable_next(m, a) == d);
+
+    /* an older version does not belong where the key begins */
+    (void) s3_memtable_seek_place(m, 1024, k, &place);
+    e = entry(1, S3_KIND_OBJECT);
+    b = s3_memtable_insert_at(m, &place, 1024, k, &e, S3_MEM_DURABLE, 0, 0);
+    CHECK(s3_memtable_next(m, a) == b);
+    CHECK(s3_memnode_touched(a) && !s3_memnode_touched(b));
+    CHECK(!s3_memnode_touched(d));
+
+    (void) s3_memtable_seek_place(m, 1024, l, &place);
+    e = entry(3, S3_KIND_OBJECT);
+    c = s3_memtable_insert_at(m, &place, 1024, l, &e, S3_MEM_DURABLE, 0, 0);
+    CHECK(s3_memtable_next(m, b) == c && s3_memtable_next(m, c) == d);
+    CHECK(!s3_memnode_touched(c) && s3_memnode_touched(d));
+
+    /* the flag is the memtable's own */
+    CHECK_INT(s3_memnode_entry(d, &e), S3_OK);
+    CHECK_INT(e.flags, 0);
+
+    number = s3_memtable_number(m, c);
+    v = entry(3, S3_KIND_OBJECT).version;
+    CHECK(number != 0 && s3_memtable_node(m, number, &v) == c);
+    v = entry(2, S3_KIND_OBJECT).version;
+    CHECK(s3_memtable_node(m, number, &v) == NULL);
+    CHECK(s3_memtable_node(m, 0, &v) == NULL);
+    CHECK(s3_memtable_node(m, ARENA, &v) == NULL);
+}
+
+
 static void
 test_same(void *arena)
 {
@@ -181,6 +287,8 @@ main(void)
     REQUIRE(arena != NULL);
 
     test_order(arena);
+    test_alike(arena);
+    test_place(arena);
     test_same(arena);
     test_full(arena);
 

@@ -109,8 +109,7 @@ make_log(s3_entry_t *a, s3_entry_t *b)
 
     s3_segment_path(path, 1);
     REQUIRE(drive->open(drive, path, S3_O_READ | S3_O_WRITE, &f) == S3_OK);
-    REQUIRE(drive->pwrite(drive, f, buf, S3_SECTOR, S3_SEGMENT_START)
-            == S3_OK);
+    REQUIRE(drive->pwrite(drive, f, buf, S3_SECTOR, S3_SEGMENT_START) == S3_OK);
     drive->close(drive, f);
     free(buf);
 }

@@ -694,8 +694,8 @@ sign(const char *names, s3_str_t payload, const char *akid)
     n = s3_sigv4_string_to_sign(text, h, (const uint8_t *) "20130524T000000Z",
                                 a.credential.scope, s3_str(buf, (size_t) n));
     REQUIRE(n > 0);
-    REQUIRE(s3_sigv4_key(cache, S(SECRET), &a.credential, key) == S3_OK);
-    REQUIRE(s3_sigv4_sign(h, key, s3_str(text, (size_t) n), hex) == S3_OK);
+    REQUIRE(s3_sigv4_key(cache, S(SECRET), &a.credential, key, NULL) == S3_OK);
+    REQUIRE(s3_sigv4_sign(key, s3_str(text, (size_t) n), hex) == S3_OK);
 
     snprintf(line, sizeof(line),
              "AWS4-HMAC-SHA256 Credential=%s, SignedHeaders=%s, "
@@ -794,12 +794,12 @@ test_cache(void)
         fresh = s3_sigv4_cache_create();
         REQUIRE(fresh != NULL);
         REQUIRE(s3_sigv4_key(fresh, s3_str(SECRET, 10u + i % 3), &a.credential,
-                             want)
+                             want, NULL)
                 == S3_OK);
         s3_sigv4_cache_destroy(fresh);
-        REQUIRE(
-            s3_sigv4_key(cache, s3_str(SECRET, 10u + i % 3), &a.credential, key)
-            == S3_OK);
+        REQUIRE(s3_sigv4_key(cache, s3_str(SECRET, 10u + i % 3), &a.credential,
+                             key, NULL)
+                == S3_OK);
         bad += memcmp(key, want, sizeof(key)) != 0;
     }
 
@@ -814,7 +814,7 @@ test_cache(void)
             == S3_SIGV4_OK);
     a.credential.service = S("iam");
     REQUIRE(s3_sigv4_key(cache, S("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
-                         &a.credential, key)
+                         &a.credential, key, NULL)
             == S3_OK);
     CHECK(memcmp(key,
                  "\xc4\xaf\xb1\xcc\x57\x71\xd8\x71\x76\x3a\x39\x3e\x44\xb7\x03"

@@ -121,9 +121,9 @@ test_degraded_write(unsigned n, unsigned m)
 
 
 static void
-test_ranges(void)
+test_ranges(size_t len, int what)
 {
-    size_t len, off, part;
+    size_t off, part;
     unsigned i;
     ssize_t n;
     uint8_t *data, *out;
@@ -131,11 +131,10 @@ test_ranges(void)
     bed_t b;
 
     bed_open(&b, 3, 5, 2, 1, 1);
-    len = 3 * 131008 * 3 + 12345;
     data = bed_data(len, 5);
     out = malloc(len);
     CHECK_INT(bed_put(&b, 0, s3_string("r"), 0, data, len, 0, 65536), S3_OK);
-    CHECK_INT(bed_head(&b, 0, s3_string("r"), &object), S3_OK);
+    CHECK_INT(bed_head_for(&b, 0, s3_string("r"), what, &object), S3_OK);
 
     for (i = 0; i < 300; i++) {
         off = s3_sim_random(b.sim, len + 10);
@@ -156,6 +155,60 @@ test_ranges(void)
     s3_object_release(object);
     free(data);
     free(out);
+    bed_close(&b);
+}
+
+
+/* Metadata that was kept is that of the newest version, whoever wrote it. */
+
+static void
+test_head_meta(void)
+{
+    char meta[16];
+    unsigned i, k, writer;
+    size_t len;
+    uint8_t *data;
+    s3_str_t key;
+    s3_put_t put;
+    s3_object_t *object;
+    bed_t b;
+
+    bed_open(&b, 11, 4, 2, 1, 2);
+    data = bed_data(200000, 1);
+    key = s3_string("head");
+
+    for (i = 0; i < 60; i++) {
+        writer = i % 2;
+        len = (const size_t[]){0, 100, 50000, 200000}[i % 4];
+        snprintf(meta, sizeof(meta), "meta %u", i);
+        CHECK_INT(bed_put(&b, writer, key, 0, data, len, 0, 65536), S3_OK);
+        CHECK_INT(bed_head(&b, writer, key, &object), S3_OK);
+
+        bed_init_put(&b, writer, &put, key, S3_KIND_OBJECT);
+        put.object = object;
+        put.meta = s3_str(meta, strlen(meta));
+        CHECK_INT(bed_commit(&b, &put), S3_OK);
+        s3_object_release(object);
+
+        for (k = 0; k < 6; k++) {
+            CHECK_INT(bed_head_for(&b, k % 2, key, BED_META, &object), S3_OK);
+            CHECK(s3_str_eq(object->record.meta, put.meta));
+            CHECK(s3_str_eq(object->record.key, key));
+            CHECK_INT(object->entry.size, len);
+            CHECK_INT(object->record.refs.len, len > 131072 ? S3_REF_SIZE : 0);
+            CHECK_INT(object->record.data.len, 0);
+            s3_object_release(object);
+        }
+
+        if (i % 5 == 0) {
+            bed_init_put(&b, !writer, &put, key, S3_KIND_TOMBSTONE);
+            CHECK_INT(bed_commit(&b, &put), S3_OK);
+            CHECK_INT(bed_head_for(&b, writer, key, BED_META, &object),
+                      S3_ENOENT);
+        }
+    }
+
+    free(data);
     bed_close(&b);
 }
 
@@ -480,11 +533,12 @@ static void
 test_space(int64_t said, size_t size)
 {
     bed_t b;
-    int flag, tries;
+    int flag, tries, i, found;
     size_t done, n;
     ssize_t rc;
-    uint8_t *data, *place;
+    uint8_t *data;
     s3_put_t put;
+    s3_space_t spaces[3];
     s3_writer_t *w;
 
     bed_open(&b, 41, 4, 2, 1, 1);
@@ -497,26 +551,29 @@ test_space(int64_t said, size_t size)
 
     for (done = 0, tries = 0; done < size && w->rc == S3_OK; tries++) {
         flag = 0;
-        rc = s3_writer_space(w, &place);
+        found = s3_writer_space(w, spaces, tries % 2 ? 3 : 1);
 
-        if (rc == 0) {
+        if (found == 0) {
             CHECK(flag || s3_sim_until(b.sim, &flag));
             continue;
         }
 
-        if (rc < 0 || tries % 3 == 2) {
+        if (found < 0 || tries % 3 == 2) {
             n = s3_min((size_t) 5000, size - done);
             rc = s3_writer_write(w, data + done, n);
-
-        } else {
-            n = s3_min((size_t) rc, size - done);
-            n = tries % 3 ? n : s3_min(n, (size_t) 70001);
-            memcpy(place, data + done, n);
-            rc = s3_writer_write(w, place, n);
-            CHECK_INT(rc, (ssize_t) n);
+            done += rc > 0 ? (size_t) rc : 0;
+            continue;
         }
 
-        done += rc > 0 ? (size_t) rc : 0;
+        CHECK(found <= (tries % 2 ? 2 : 1)); /* k of them in a stripe */
+
+        for (i = 0; i < found && done < size; i++) {
+            n = s3_min(spaces[i].len, size - done);
+            n = tries % 3 || i + 1 < found ? n : s3_min(n, (size_t) 70001);
+            memcpy(spaces[i].data, data + done, n);
+            CHECK_INT(s3_writer_write(w, spaces[i].data, n), (ssize_t) n);
+            done += n;
+        }
     }
 
     flag = 0;
@@ -538,6 +595,20 @@ test_space(int64_t said, size_t size)
     s3_sim_run(b.sim);
     free(data);
     bed_close(&b);
+}
+
+
+static void
+trim(s3_units_t *units)
+{
+    unsigned i, n = units->n;
+
+    for (i = 1; i < S3_UNITS_QUIET; i++) {
+        s3_units_trim(units);
+        CHECK_INT(units->n, n);
+    }
+
+    s3_units_trim(units);
 }
 
 
@@ -567,9 +638,34 @@ test_units(void)
             s3_units_put(&units, u[i]);
         }
 
+        CHECK_INT(units.n, 7);
+        CHECK_INT(units.empty, 7);
+
+        /* the first time all were in use a moment ago */
+
+        trim(&units);
+        CHECK_INT(units.n, 7);
+        trim(&units);
         CHECK_INT(units.n, 4);
-        CHECK_INT(units.empty, 4);
+        trim(&units);
+        CHECK_INT(units.n, 4);
     }
+
+    /* one of five that is in use keeps itself and the few */
+
+    for (i = 0; i < 80; i++) {
+        u[i] = s3_units_get(&units);
+    }
+
+    for (i = 1; i < 80; i++) {
+        s3_units_put(&units, u[i]);
+    }
+
+    trim(&units);
+    trim(&units);
+    CHECK_INT(units.n, 5);
+    CHECK_INT(units.empty, 4);
+    s3_units_put(&units, u[0]);
 
     s3_units_free(&units);
     CHECK_INT(units.n, 0);
@@ -593,7 +689,12 @@ main(void)
     test_degraded_write(3, 1);
     test_degraded_write(4, 2);
     test_degraded_write(5, 2);
-    test_ranges();
+    test_ranges(3 * 131008 * 3 + 12345, 0);
+    test_ranges(100003, 0);
+    test_ranges(100003, BED_META);
+    test_ranges(100003, BED_DATA);
+    test_ranges(9999, BED_DATA);
+    test_head_meta();
     test_parts();
     test_same_data();
     test_corruption();

@@ -1,6 +1,5 @@
 #include "t/unit/s3_test.h"
-#include "t/sim/s3_testbed.h"
-#include "storage/s3_node.h"
+#include "t/unit/s3_nodebed.h"
 
 
 /* The store over real drives in memory: what the mock drives promise, these
@@ -17,159 +16,28 @@ __asan_default_options(void)
 }
 
 
-#define SEGMENTS 64
-
 static bed_t b;
-static s3_memfs_t *disks[S3_MAX_DRIVES];
-static void *zone;
-static size_t zone_size;
-static s3_node_t *nodes[BED_COORDINATORS];
-static int64_t next_pid, dead_below;
-
-
-static uint64_t
-conf_wall(void *ctx)
-{
-    (void) ctx;
-
-    return 1700000000000000ull + s3_sim_now(b.sim);
-}
-
-
-static void
-conf_random(void *ctx, void *buf, size_t len)
-{
-    (void) ctx;
-    b.world->random(b.world, buf, len);
-}
-
-
-static void
-conf_log(void *ctx, int level, const char *message)
-{
-    (void) ctx;
-    (void) level;
-    (void) message;
-}
-
-
-static int
-alive(void *ctx, int64_t pid)
-{
-    (void) ctx;
-
-    return pid >= dead_below;
-}
+static s3_nodebed_t nb;
 
 
 static void
 start(uint32_t missing)
 {
-    unsigned i, j;
-    s3_node_conf_t nc;
-    s3_store_conf_t conf;
-
-    memset(&nc, 0, sizeof(nc));
-    nc.n = b.n;
-    nc.zone = zone;
-    nc.zone_size = zone_size;
-    nc.fresh = 1;
-    nc.parity = b.m;
-    nc.node = 1;
-    nc.segment_size = 1024 * 1024;
-    nc.max_segments = SEGMENTS;
-    nc.wall_us = conf_wall;
-    nc.random = conf_random;
-    nc.log = conf_log;
-
-    for (i = 0; i < b.n; i++) {
-        nc.fs[i] = missing >> i & 1 ? NULL : s3_memfs_fs(disks[i]);
-        nc.name[i] = "drive";
-    }
-
-    REQUIRE(s3_node_recover(&nc) == S3_OK);
-
-    for (j = 0; j < b.n_stores; j++) {
-        b.loop[j] = s3_sim_loop(b.sim);
-        REQUIRE(s3_node_attach(&nc, b.loop[j], S3_NODE_ANY_SLOT, ++next_pid,
-                               alive, &nodes[j])
-                == S3_OK);
-
-        memset(&conf, 0, sizeof(conf));
-        conf.loop = b.loop[j];
-        conf.n = b.n;
-        conf.parity[0] = b.m;
-        conf.parity[1] = s3_min(b.m, 1u);
-        conf.node = 1;
-        conf.seed = 42;
-        conf.clock = s3_node_clock;
-        conf.clock_ctx = nodes[j];
-
-        for (i = 0; i < b.n; i++) {
-            conf.drives[i] = b.drive[j][i] = s3_node_drive(nodes[j], i);
-        }
-
-        b.store[j] = s3_store_create(&conf);
-        REQUIRE(b.store[j] != NULL);
-    }
+    s3_nodebed_start(&nb, missing);
 }
 
 
-/* A clean end, or kill -9 of all, perhaps with the power gone. */
-
 static void
-stop(int clean, int power)
+stop(unsigned how)
 {
-    unsigned i, j, spins;
-
-    for (j = 0; j < b.n_stores; j++) {
-        if (clean) {
-            s3_store_destroy(b.store[j]);
-            s3_node_quiesce(nodes[j]);
-
-            for (spins = 0; s3_node_busy(nodes[j]); spins++) {
-                REQUIRE(spins < 10000);
-                s3_sim_sleep(b.sim, 10000);
-            }
-
-            s3_node_detach(nodes[j]);
-        }
-
-        s3_sim_kill(b.loop[j]);
-
-        if (!clean) {
-            s3_node_abandon(nodes[j]);
-        }
-    }
-
-    for (i = 0; i < b.n && power; i++) {
-        s3_memfs_crash(disks[i]);
-    }
-
-    dead_below = next_pid + 1;
+    s3_nodebed_stop(&nb, how);
 }
 
 
 static void
 make(uint64_t seed, unsigned n, unsigned m)
 {
-    unsigned i;
-
-    memset(&b, 0, sizeof(b));
-    b.sim = s3_sim_create(seed);
-    b.world = s3_sim_loop(b.sim);
-    b.n = n;
-    b.m = m;
-    b.n_stores = 2;
-
-    for (i = 0; i < n; i++) {
-        disks[i] = s3_memfs_create(b.sim, i, 0);
-    }
-
-    zone_size = s3_align(s3_node_zone_min(n, SEGMENTS) + 4 * 1024 * 1024,
-                         (size_t) 4096);
-    zone = aligned_alloc(4096, zone_size);
-    memset(zone, 0, zone_size);
+    s3_nodebed_init(&nb, &b, seed, n, m, 1024 * 1024);
     start(0);
 }
 
@@ -177,9 +45,8 @@ make(uint64_t seed, unsigned n, unsigned m)
 static void
 unmake(void)
 {
-    stop(1, 0);
-    s3_sim_destroy(b.sim);
-    free(zone);
+    stop(0);
+    s3_nodebed_free(&nb);
 }
 
 
@@ -300,7 +167,8 @@ test_life(uint64_t seed, unsigned n, unsigned m)
     CHECK_INT(count("/", 0), 3);
 
     for (round = 1; round < 5; round++) {
-        stop(round % 2, round > 2);
+        stop((round % 2 ? 0 : S3_NODEBED_KILL)
+             | (round > 2 ? S3_NODEBED_POWER : 0));
         start(0);
         check_all(30, round - 1, 0);
         put_all(30, round, 1);
@@ -312,7 +180,7 @@ test_life(uint64_t seed, unsigned n, unsigned m)
         CHECK_INT(bed_delete(&b, i / 2 % 2, name_of(i)), S3_OK);
     }
 
-    stop(0, 1);
+    stop(S3_NODEBED_KILL | S3_NODEBED_POWER);
     start(0);
 
     for (i = 0; i < 30; i += 2) {
@@ -343,12 +211,12 @@ test_missing(uint64_t seed, unsigned n, unsigned m)
     s3_sim_sleep(b.sim, 2000000);
 
     for (d = 0; d < n; d++) {
-        stop(1, 0);
+        stop(0);
         start(1u << d);
         check_all(24, d, 0);
         put_all(24, d + 1, 1);
         check_all(24, d + 1, 0);
-        stop(0, 1);
+        stop(S3_NODEBED_KILL | S3_NODEBED_POWER);
         start(0);
         check_all(24, d + 1, 1);
         s3_store_heal(b.store[0], 1);
@@ -358,7 +226,7 @@ test_missing(uint64_t seed, unsigned n, unsigned m)
 
         /* it has caught up: another may go */
 
-        stop(1, 0);
+        stop(0);
         start(1u << (d + 1) % n);
         check_all(24, d + 1, 0);
     }

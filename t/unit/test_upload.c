@@ -33,6 +33,9 @@ typedef struct {
     uint8_t *old;
     size_t old_size;
     uint8_t *fresh; /* what an overwriting client puts */
+    int followed;   /* its conditional put is done, */
+    int sees;       /* of the object, */
+    int saw;        /* which one has replaced */
 } up_t;
 
 
@@ -941,6 +944,178 @@ test_race(const up_mix_t *mix, up_before_t before, uint64_t seed)
 }
 
 
+/* A write with a condition that comes in between was not overwritten by the
+ * object: either it has followed it, or the object follows.  So with an abort
+ * of another upload, which writes what is there again. */
+
+typedef enum { UP_ONE, UP_TWO, UP_FENCE } up_follow_t;
+
+#define UP_OTHER s3_string("fedcba9876543210fedcba9876543210")
+
+
+static int
+up_follow_test(s3_put_t *put, const s3_entry_t *current)
+{
+    up_t *u = s3_container(put->ctx, up_t, followed);
+
+    u->sees = current && current->etag_parts == u->n_refs;
+
+    return S3_OK;
+}
+
+
+static void
+up_follow_put(up_t *u)
+{
+    s3_put_t put;
+    s3_writer_t *w;
+
+    w = bed_write(&u->b, 2, UP_KEY, 0, u->fresh, UP_NEW, -1, 0, 65536);
+    bed_init_put(&u->b, 2, &put, UP_KEY, S3_KIND_OBJECT);
+    put.writer = w;
+    put.test = up_follow_test;
+    put.done = bed_flag_put;
+    put.ctx = &u->followed;
+    u->followed = 0;
+    s3_store_put(&put);
+    REQUIRE(up_flag_is(&u->b, &u->followed));
+    CHECK(put.rc == S3_OK || put.rc == S3_ECONFLICT);
+    u->saw |= u->sees && put.rc == S3_OK;
+    s3_writer_close(w);
+}
+
+
+/* Another upload of the key that somebody has begun to complete. */
+
+static void
+up_follow_open(up_t *u, uint8_t *key)
+{
+    int flag;
+    s3_put_t put;
+    s3_head_t head;
+
+    flag = 0;
+    memset(&head, 0, sizeof(head));
+    head.store = u->b.store[1];
+    head.bucket = BED_BUCKET;
+    head.key = UP_KEY;
+    head.brief = 1;
+    head.done = bed_flag_head;
+    head.ctx = &flag;
+    s3_store_head(&head);
+    REQUIRE(up_flag_is(&u->b, &flag));
+    s3_object_release(head.object);
+
+    bed_init_put(&u->b, 1, &put, s3_upload_key(key, UP_KEY, UP_OTHER),
+                 S3_KIND_OBJECT);
+    put.bucket = BED_BUCKET + S3_SPACE_UPLOADS;
+    s3_upload_set_state(&put.entry, S3_UPLOAD_COMPLETING);
+    s3_put_version(put.entry.extra + 1, &head.newest);
+    put.entry.extra_len = 1 + S3_VERSION_SIZE;
+    CHECK_INT(bed_commit(&u->b, &put), S3_OK);
+}
+
+
+static void
+up_follow_abort(up_t *u, uint8_t *key)
+{
+    int flag;
+    up_run_t run;
+    s3_head_t head;
+
+    flag = 0;
+    memset(&head, 0, sizeof(head));
+    head.store = u->b.store[1];
+    head.bucket = BED_BUCKET + S3_SPACE_UPLOADS;
+    head.key = s3_upload_key(key, UP_KEY, UP_OTHER);
+    head.done = bed_flag_head;
+    head.ctx = &flag;
+    s3_store_head(&head);
+    REQUIRE(up_flag_is(&u->b, &flag));
+    REQUIRE(head.rc == S3_OK);
+
+    up_init(u, &run, 1, head.object);
+    run.op.id = UP_OTHER;
+    s3_upload_abort(&run.op);
+    (void) up_wait(u, &run);
+}
+
+
+static int
+up_follow(uint64_t seed, unsigned steps, up_before_t before, up_follow_t how)
+{
+    int rc, over;
+    up_t u;
+    unsigned i, what;
+    up_run_t run;
+    uint8_t key[S3_MAX_KEY];
+
+    up_open(&u, seed, before);
+    bed_delay(&u.b, 1 + seed % 3);
+    up_skew(&u, seed);
+
+    if (how == UP_FENCE) {
+        up_follow_open(&u, key);
+    }
+
+    up_init(&u, &run, 0, up_load(&u, 0, 1));
+    s3_upload_complete(&run.op);
+
+    for (i = 0; i < steps && !run.done; i++) {
+        (void) s3_sim_step(u.b.sim);
+    }
+
+    over = run.done;
+
+    if (how == UP_FENCE) {
+        up_follow_abort(&u, key);
+
+    } else {
+        up_follow_put(&u);
+
+        if (how == UP_TWO) {
+            up_follow_put(&u);
+        }
+    }
+
+    rc = up_wait(&u, &run);
+
+    if (rc != S3_OK) {
+        CHECK(rc == S3_EUNAVAIL || rc == S3_EDOUBT);
+        rc = up_finish(&u, 1, 0, 0);
+        CHECK(rc == S3_OK || rc == S3_ENOENT);
+    }
+
+    what = up_what(&u);
+    CHECK_INT(what, u.saw ? UP_IS_FRESH : UP_IS_OBJECT);
+
+    if (s3_test_failed) {
+        fprintf(stderr, "seed %u steps %u before %u how %u what %u rc %d\n",
+                (unsigned) seed, steps, before, how, what, rc);
+        exit(1);
+    }
+
+    up_close(&u);
+
+    return over;
+}
+
+
+static void
+test_follow(up_before_t before, up_follow_t how)
+{
+    unsigned steps;
+
+    for (steps = 0; steps < 2000; steps++) {
+        if (up_follow(1 + steps % 5, steps, before, how)) {
+            break;
+        }
+    }
+
+    CHECK(steps > 3 && steps < 2000);
+}
+
+
 int
 main(void)
 {
@@ -971,6 +1146,11 @@ main(void)
             test_die(0, (int) a, 0, UP_PUT, i);
             test_die(0, (int) a, 0, UP_DELETE, i);
         }
+    }
+
+    for (i = UP_ONE; i <= UP_FENCE; i++) {
+        test_follow(i == UP_TWO ? UP_DELETED : UP_LARGE, (up_follow_t) i);
+        test_follow(UP_ABSENT, (up_follow_t) i);
     }
 
     for (i = 0; i < sizeof(mixes) / sizeof(mixes[0]); i++) {

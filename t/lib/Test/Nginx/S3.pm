@@ -610,7 +610,8 @@ sub s3_master_pid
 }
 
 
-# The workers that serve (not those that are shutting down).
+# The workers that serve, not those that are shutting down.  Under valgrind a
+# process cannot show which of them it is.
 
 sub s3_worker_pids
 {
@@ -627,7 +628,8 @@ sub s3_worker_pids
         open my $cmd, '<', "/proc/$pid/cmdline" or next;
         my $name = <$cmd>;
         push @pids, $pid
-            if defined $name && $name =~ /worker process(?! is shutting)/;
+            if defined $name && ($name =~ /worker process(?! is shutting)/
+                                 || $ENV{VALGRIND_REPORT});
     }
 
     @pids = sort { $a <=> $b } @pids;
