@@ -689,9 +689,11 @@ s3_sigv4_key(s3_sigv4_cache_t *cache, s3_str_t secret,
 
     rc = s3_sigv4_derive(secret, c, key);
 
-    if (rc == S3_OK) {
-        rc = s3_hmac_init(&prepared, s3_str(key, S3_SHA256_LEN));
+    if (rc != S3_OK) {
+        return rc;
     }
+
+    rc = s3_hmac_init(&prepared, s3_str(key, S3_SHA256_LEN));
 
     if (rc == S3_OK) {
         s3_sigv4_entry_set(oldest, secret, c, key);
