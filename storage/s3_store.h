@@ -102,7 +102,7 @@ typedef struct {
     uint64_t damaged;   /* of those: something was missing or did not hold */
     uint64_t passes;    /* of the scrub over all drives */
     uint64_t leaks;     /* blobs removed that no record lists */
-    uint64_t orphans;   /* parts removed whose data and upload are gone */
+    uint64_t orphans;   /* parts without data or use that were removed */
     uint32_t refilling; /* drives */
 } s3_heal_stats_t;
 

@@ -228,16 +228,6 @@ s3_upload_completing(s3_put_t *put)
 }
 
 
-/* What is at the key.  An object that the healer has written again is still
- * the same. */
-
-static s3_version_t
-s3_upload_at(const s3_entry_t *current, const s3_version_t *newest)
-{
-    return current ? s3_entry_origin(current) : *newest;
-}
-
-
 static void
 s3_upload_looked(s3_head_t *head)
 {
@@ -258,8 +248,7 @@ s3_upload_looked(s3_head_t *head)
         rc = w->op->test(w->op, head->object ? &head->object->entry : NULL);
     }
 
-    at =
-        s3_upload_at(head->object ? &head->object->entry : NULL, &head->newest);
+    at = head->object ? s3_upload_at(&head->object->entry) : head->newest;
     s3_object_release(head->object);
 
     if (rc != S3_OK) {
@@ -316,7 +305,7 @@ s3_upload_object_test(s3_put_t *put, const s3_entry_t *current)
 
     w = put->ctx;
     w->verdict = S3_UPLOAD_PASSED;
-    at = s3_upload_at(current, &put->newest);
+    at = current ? s3_upload_at(current) : put->newest;
 
     if (s3_version_cmp(&at, &w->base) != 0) {
         w->verdict = S3_UPLOAD_MOVED;
@@ -525,7 +514,7 @@ s3_upload_fence_test(s3_put_t *put, const s3_entry_t *current)
 
     w = put->ctx;
     w->verdict = S3_UPLOAD_PASSED;
-    at = s3_upload_at(current, &put->newest);
+    at = current ? s3_upload_at(current) : put->newest;
 
     if (s3_version_cmp(&at, &w->base) != 0) {
         w->verdict = S3_UPLOAD_MOVED;
@@ -589,7 +578,7 @@ s3_upload_fence_found(s3_head_t *head)
     }
 
     w->object = head->object;
-    at = s3_upload_at(w->object ? &w->object->entry : NULL, &head->newest);
+    at = w->object ? s3_upload_at(&w->object->entry) : head->newest;
 
     if (s3_version_cmp(&at, &w->base) != 0) {
         s3_upload_clean(w, S3_OK);

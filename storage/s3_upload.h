@@ -78,6 +78,13 @@ typedef enum {
 s3_upload_state_t s3_upload_state(const s3_entry_t *e);
 void s3_upload_set_state(s3_entry_t *e, s3_upload_state_t state);
 
+/* COMPLETING(e): e, and its root.  0: they are not in the entry. */
+int s3_upload_base(const s3_entry_t *e, s3_version_t *base, s3_version_t *root);
+
+/* Of the newest at the object's key, a tombstone, too: what e is made of.  An
+ * object that the healer has written again is still the same. */
+s3_version_t s3_upload_at(const s3_entry_t *newest);
+
 /* Keys into buf of S3_MAX_KEY bytes.  The prefix of all parts of an upload is
  * the upload's key and a NUL. */
 s3_str_t s3_upload_key(uint8_t *buf, s3_str_t key, s3_str_t id);

@@ -23,6 +23,28 @@ s3_upload_set_state(s3_entry_t *e, s3_upload_state_t state)
 }
 
 
+int
+s3_upload_base(const s3_entry_t *e, s3_version_t *base, s3_version_t *root)
+{
+    if (e->extra_len != 1 + 2 * S3_VERSION_SIZE) {
+        return 0;
+    }
+
+    *base = s3_get_version(e->extra + 1);
+    *root = s3_get_version(e->extra + 1 + S3_VERSION_SIZE);
+
+    return 1;
+}
+
+
+s3_version_t
+s3_upload_at(const s3_entry_t *newest)
+{
+    return newest->kind == S3_KIND_TOMBSTONE ? newest->version
+                                             : s3_entry_origin(newest);
+}
+
+
 s3_str_t
 s3_upload_key(uint8_t *buf, s3_str_t key, s3_str_t id)
 {
