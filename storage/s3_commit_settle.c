@@ -50,20 +50,22 @@ s3_settle_noted(s3_notes_t *notes)
     s3_settle_t *st = notes->ctx;
 
     s3_settle_confirm(st);
+    st->done(st);
     s3_settle_release(st);
 }
 
 
 /* Committed.  Nobody looks again at what is confirmed: what has missed it is
- * put down first, and the writer does both itself. */
+ * put down first, and the writer does both itself.  1: done() comes after that,
+ * so that who asks next, or lists, finds it confirmed. */
 
-static void
+static int
 s3_settle_committed(s3_settle_t *st)
 {
     uint32_t lack;
 
     if (st->flags & S3_SETTLE_OWN) {
-        return;
+        return 0;
     }
 
     lack = st->store->all & ~st->tally.yes;
@@ -74,19 +76,19 @@ s3_settle_committed(s3_settle_t *st)
     }
 
     if (lack && st->tally.yes) {
-        st->refs++;
-
         if (s3_notes_start(st->store, lack, st->tally.yes, st->bucket, st->key,
                            &st->version, s3_settle_noted, st)
-            != S3_OK)
+            == S3_OK)
         {
-            st->refs--; /* whoever looks next */
+            return 1;
         }
 
-        return;
+        return 0; /* whoever looks next */
     }
 
     s3_settle_confirm(st);
+
+    return 0;
 }
 
 
@@ -99,7 +101,9 @@ s3_settle_finish(s3_settle_t *st, int rc)
     st->rc = rc;
 
     if (rc == S3_OK) {
-        s3_settle_committed(st);
+        if (s3_settle_committed(st)) {
+            return;
+        }
 
     } else if (rc == S3_ENOENT && !(st->flags & S3_SETTLE_OWN)) {
         (void) s3_round_start(store, S3_DEAD, store->all, st->bucket, st->key,

@@ -378,6 +378,9 @@ class Load:
             t.start()
         for t in threads:
             t.join()
+        # shortly after a kill a listing may be behind what GET says
+        if self.check_listing():
+            time.sleep(2)
         wrong += self.check_listing()
         assert not wrong, f"{len(wrong)} wrong: " + "\n".join(wrong[:10])
         return len(keys)
