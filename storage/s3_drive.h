@@ -179,6 +179,36 @@ void s3_scan_release(s3_scan_t *scan);
 
 
 /*
+ * IN DOUBT: versions that are not confirmed here and that nobody may be about
+ * to confirm: their writer is gone, or they are older than `before`.  Of what
+ * the drive has in memory, that is of what was written last; the rest is found
+ * by the scrub.  A hint: whoever gets it looks at the key's entries.
+ */
+
+#define S3_IN_DOUBT_MAX 1024
+
+typedef struct {
+    uint64_t bucket;
+    s3_str_t key;
+    s3_version_t version;
+} s3_in_doubt_key_t;
+
+typedef struct {
+    s3_req_t req;
+    uint64_t before; /* of version.time; 0: only whose writer is gone */
+    /* As it was given out the last time: nothing comes if no writer has gone
+     * since, and `before` is 0.  0: look. */
+    uint64_t seen;
+
+    s3_in_doubt_key_t *keys; /* valid until s3_in_doubt_release() */
+    unsigned n;
+    unsigned more : 1; /* there were more than S3_IN_DOUBT_MAX */
+} s3_in_doubt_t;
+
+void s3_in_doubt_release(s3_in_doubt_t *in);
+
+
+/*
  * Blobs.  A shard is a file of units, each S3_BLOB_UNIT bytes on disk but the
  * last, which is as small as its payload (rounded up to S3_SECTOR):
  *
@@ -267,6 +297,7 @@ typedef struct {
     void (*read)(s3_drive_t *d, s3_lookup_t *lookup);
     void (*fetch)(s3_drive_t *d, s3_fetch_t *fetch);
     void (*list)(s3_drive_t *d, s3_scan_t *scan);
+    void (*in_doubt)(s3_drive_t *d, s3_in_doubt_t *in); /* NULL: can't tell */
 
     void (*blob_create)(s3_drive_t *d, s3_blob_req_t *blob);
     void (*blob_write)(s3_drive_t *d, s3_unit_t *unit);

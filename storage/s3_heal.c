@@ -5,7 +5,7 @@
 
 /*
  * Background work of one process: notes of what drives have missed are worked
- * off, records in doubt are settled; drives that are new are filled, and
+ * off, versions in doubt are settled, drives that are new are filled, and
  * everything is read from time to time.
  *
  *   notes on drive 0, 1, ... ──► target is back? ──► repair ──► note gone
@@ -18,19 +18,9 @@
  */
 
 #define S3_HEAL_PAGE 64
-#define S3_HEAL_DOUBTS 256
-#define S3_HEAL_AGE (60 * 1000000ULL)
 #define S3_HEAL_TICK 1000 /* ms */
 #define S3_HEAL_REST 4    /* ticks between passes over the notes */
 #define S3_HEAL_REST_MAX 600
-
-
-typedef struct {
-    uint64_t bucket;
-    s3_version_t version;
-    uint16_t key_len;
-    uint8_t *key;
-} s3_doubt_t;
 
 
 struct s3_heal_s {
@@ -62,9 +52,6 @@ struct s3_heal_s {
 
     s3_refill_t *refill[S3_MAX_DRIVES];
     s3_scrub_t *scrub;
-
-    unsigned n_doubts;
-    s3_doubt_t doubts[S3_HEAL_DOUBTS];
 };
 
 
@@ -74,18 +61,12 @@ static void s3_heal_go(s3_heal_t *heal);
 static void
 s3_heal_release(s3_heal_t *heal)
 {
-    unsigned i;
-
     if (--heal->refs) {
         return;
     }
 
     if (heal->valid) {
         s3_scan_release(&heal->scan);
-    }
-
-    for (i = 0; i < heal->n_doubts; i++) {
-        free(heal->doubts[i].key);
     }
 
     free(heal);
@@ -219,33 +200,6 @@ s3_heal_repaired(s3_repair_t *rep)
     }
 
     s3_heal_job_end(heal);
-}
-
-
-static void
-s3_heal_settled(s3_settle_t *st)
-{
-    s3_heal_job_end(st->ctx);
-}
-
-
-static void
-s3_heal_settle(s3_heal_t *heal, s3_doubt_t *doubt)
-{
-    int rc;
-
-    heal->refs++;
-    heal->jobs++;
-
-    rc = s3_settle_start(heal->store, doubt->bucket,
-                         s3_str(doubt->key, doubt->key_len), &doubt->version,
-                         NULL, 0, s3_heal_settled, heal);
-    free(doubt->key);
-
-    if (rc != S3_OK) {
-        heal->jobs--;
-        heal->refs--;
-    }
 }
 
 
@@ -442,12 +396,6 @@ s3_heal_walk(s3_heal_t *heal)
             return;
         }
 
-        if (heal->n_doubts) {
-            heal->n_doubts--;
-            s3_heal_settle(heal, &heal->doubts[heal->n_doubts]);
-            continue;
-        }
-
         if (!heal->passing) {
             return;
         }
@@ -600,6 +548,7 @@ s3_heal_tick(s3_timer_t *timer)
         heal->scrub = s3_scrub_start(heal->store);
     }
 
+    s3_doubts_tick(heal->store->doubts);
     s3_heal_pass(heal);
     s3_heal_go(heal);
 
@@ -609,56 +558,6 @@ s3_heal_tick(s3_timer_t *timer)
     }
 
     s3_heal_release(heal);
-}
-
-
-void
-s3_heal_doubt(s3_store_t *store, uint64_t bucket, s3_str_t key,
-              const s3_version_t *version)
-{
-    unsigned i;
-    uint64_t now;
-    s3_doubt_t *doubt;
-    s3_heal_t *heal;
-
-    heal = store->heal;
-
-    if (heal == NULL || !heal->on || heal->n_doubts == S3_HEAL_DOUBTS
-        || key.len > S3_MAX_KEY)
-    {
-        return;
-    }
-
-    now = store->loop->wall_us(store->loop);
-
-    if (version->time + S3_HEAL_AGE > now) {
-        return;
-    }
-
-    for (i = 0; i < heal->n_doubts; i++) {
-        doubt = &heal->doubts[i];
-
-        if (s3_version_cmp(&doubt->version, version) == 0
-            && doubt->bucket == bucket) {
-            return;
-        }
-    }
-
-    doubt = &heal->doubts[heal->n_doubts];
-    doubt->key = malloc(key.len + 1);
-
-    if (doubt->key == NULL) {
-        return;
-    }
-
-    if (key.len) {
-        memcpy(doubt->key, key.data, key.len);
-    }
-
-    doubt->key_len = (uint16_t) key.len;
-    doubt->bucket = bucket;
-    doubt->version = *version;
-    heal->n_doubts++;
 }
 
 
@@ -704,7 +603,11 @@ s3_store_heal(s3_store_t *store, int on)
             return;
         }
 
-        heal = calloc(1, sizeof(s3_heal_t));
+        if (store->doubts == NULL) {
+            store->doubts = s3_doubts_create(store);
+        }
+
+        heal = store->doubts ? calloc(1, sizeof(s3_heal_t)) : NULL;
         if (heal == NULL) {
             return;
         }
@@ -720,6 +623,7 @@ s3_store_heal(s3_store_t *store, int on)
     }
 
     heal->on = on != 0;
+    s3_doubts_on(store->doubts, on);
 
     if (on && !heal->counting && !heal->passing) {
         s3_heal_count(heal);

@@ -1,7 +1,8 @@
 /*
  * What the healer's files share.
  *
- *   s3_heal.c     the service: works off notes, settles, starts the others
+ *   s3_heal.c     the service: works off notes, starts the others
+ *   s3_doubts.c   versions that nobody decides any more
  *   s3_pending.c  how much is left to do, for those who look
  *   s3_repair.c   one key for one drive: blobs rebuilt, record pushed
  *   s3_recode.c   one object written again, over all drives that are up
@@ -107,6 +108,16 @@ void s3_walk_destroy(s3_walk_t *walk);
 /* S3_OK: *item is valid until the next call; S3_AGAIN: ready() will be called;
  * S3_DONE; or the drive's error, final. */
 int s3_walk_next(s3_walk_t *walk, uint64_t *bucket, const s3_item_t **item);
+
+
+/*
+ * Versions in doubt: those whose writer died are settled within seconds, all
+ * others when they are a minute old; s3_heal_doubt() adds to them.
+ */
+
+s3_doubts_t *s3_doubts_create(s3_store_t *store);
+void s3_doubts_on(s3_doubts_t *d, int on); /* off: what is begun still ends */
+void s3_doubts_tick(s3_doubts_t *d);       /* once a second */
 
 
 /*

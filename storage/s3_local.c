@@ -201,6 +201,7 @@ static const s3_drive_ops_t s3_local_ops = {
     .read = s3_local_read,
     .fetch = s3_local_fetch,
     .list = s3_local_list,
+    .in_doubt = s3_local_in_doubt,
     .blob_create = s3_local_blob_create,
     .blob_write = s3_local_blob_write,
     .blob_finish = s3_local_blob_finish,

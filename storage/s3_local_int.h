@@ -315,6 +315,9 @@ void s3_local_forget_segment(s3_local_t *l, uint32_t id);
 /* s3_local_list.c */
 void s3_local_list(s3_drive_t *d, s3_scan_t *scan);
 
+/* s3_local_doubt.c */
+void s3_local_in_doubt(s3_drive_t *d, s3_in_doubt_t *in);
+
 /* s3_local_blob.c */
 void s3_local_blob_create(s3_drive_t *d, s3_blob_req_t *blob);
 void s3_local_blob_write(s3_drive_t *d, s3_unit_t *unit);

@@ -385,7 +385,7 @@ s3_replay_save(s3_replay_t *rp)
     s3_ztable_t list[S3_ZONE_TABLES];
     s3_manifest_t m;
 
-    rc = s3_replay_flush(rp);
+    rc = s3_replay_flush_last(rp);
     if (rc != S3_OK) {
         return rc;
     }
@@ -502,6 +502,7 @@ s3_replay_reset(s3_replay_t *rp)
     d->lease = 0;
     d->recount = 0;
     d->verify = S3_ZVERIFY_NONE;
+    __atomic_add_fetch(&d->settled, 1, __ATOMIC_ACQ_REL);
     d->next_table_id = 1;
     d->next_segment_id = 1;
     rp->mem = s3_zone_arena(z, r->drive, 0);

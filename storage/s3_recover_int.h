@@ -90,6 +90,12 @@ void s3_replay_list(s3_replay_t *rp, s3_ztable_t *list);
 /* The memtable into a table; the memtable is empty then. */
 int s3_replay_flush(s3_replay_t *rp);
 
+/* The same at the end of the log.  What is not confirmed by then is in the
+ * memtable, too, as far as S3_REPLAY_KEPT bytes go: nobody writes it any more,
+ * and there it is looked for (s3_local_in_doubt()). */
+#define S3_REPLAY_KEPT (1024 * 1024)
+int s3_replay_flush_last(s3_replay_t *rp);
+
 int s3_replay_insert(s3_replay_t *rp, uint64_t bucket, s3_str_t key,
                      const s3_entry_t *e);
 

@@ -95,8 +95,6 @@ s3_replay_merge(s3_replay_t *rp, unsigned count)
 }
 
 
-/* The memtable into a table; the memtable is empty then. */
-
 int
 s3_replay_flush(s3_replay_t *rp)
 {
@@ -140,6 +138,51 @@ s3_replay_flush(s3_replay_t *rp)
     if (rc == S3_OK) {
         s3_memtable_reset(rp->mem, rp->mem_size);
     }
+
+    return rc;
+}
+
+
+int
+s3_replay_flush_last(s3_replay_t *rp)
+{
+    int rc;
+    s3_entry_t e;
+    s3_memtable_t *kept;
+    s3_memnode_t *n;
+
+    kept = malloc(S3_REPLAY_KEPT);
+    if (kept == NULL) {
+        return S3_ENOMEM;
+    }
+
+    s3_memtable_reset(kept, S3_REPLAY_KEPT);
+
+    for (n = s3_memtable_first(rp->mem); n; n = s3_memtable_next(rp->mem, n)) {
+
+        if (s3_memnode_entry(n, &e) == S3_OK && s3_entry_is_record(&e)
+            && !(e.flags & S3_F_CONFIRMED)
+            && s3_memtable_insert(kept, n->bucket, s3_memnode_key(n), &e,
+                                  S3_MEM_DURABLE, 0, 0)
+                   == NULL)
+        {
+            break;
+        }
+    }
+
+    rc = s3_replay_flush(rp);
+
+    for (n = s3_memtable_first(kept); n && rc == S3_OK;
+         n = s3_memtable_next(kept, n))
+    {
+        rc = s3_memnode_entry(n, &e);
+
+        if (rc == S3_OK) {
+            rc = s3_replay_insert(rp, n->bucket, s3_memnode_key(n), &e);
+        }
+    }
+
+    free(kept);
 
     return rc;
 }

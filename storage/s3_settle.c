@@ -257,6 +257,7 @@ s3_settle_done(s3_task_t *task)
 
     s3_settle_nodes(st, s3_settle_node);
     s3_zone_changed(l->zone);
+    __atomic_add_fetch(&l->zd->settled, 1, __ATOMIC_ACQ_REL);
 
     for (i = 0; i < st->n_segs; i++) {
         seg = &st->segs[i];

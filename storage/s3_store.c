@@ -113,6 +113,11 @@ s3_store_destroy(s3_store_t *store)
         store->heal = NULL;
     }
 
+    if (store->doubts) {
+        s3_doubts_destroy(store->doubts);
+        store->doubts = NULL;
+    }
+
     s3_store_release(store);
 }
 

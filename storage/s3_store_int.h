@@ -22,6 +22,7 @@
 
 
 typedef struct s3_heal_s s3_heal_t;
+typedef struct s3_doubts_s s3_doubts_t;
 typedef struct s3_recent_s s3_recent_t;
 
 
@@ -40,6 +41,7 @@ struct s3_store_s {
     s3_place_t place;
     s3_code_t *code;
     s3_heal_t *heal;
+    s3_doubts_t *doubts;
     s3_heal_stats_t stats;
     s3_recent_t *recent; /* may be NULL */
 
@@ -168,10 +170,12 @@ void s3_writer_unpin(s3_writer_t *w, int listed);
 
 /* Healing. */
 
-/* A key with a record in doubt: settled in the background once it is old. */
+/* Somebody has met a version in doubt: settled in the background if it is old,
+ * where healing is on. */
 void s3_heal_doubt(s3_store_t *store, uint64_t bucket, s3_str_t key,
                    const s3_version_t *version);
 void s3_heal_destroy(s3_heal_t *heal);
+void s3_doubts_destroy(s3_doubts_t *d);
 
 /* Something is about to be noted for these drives (s3_drive_stats_t). */
 void s3_pending_noted(s3_store_t *store, uint32_t targets);

@@ -591,6 +591,14 @@ s3_zone_proc_incarnation(const s3_zone_t *z, unsigned slot)
 
 
 int
+s3_zone_proc_gone(const s3_zone_t *z, unsigned slot, uint32_t incarnation)
+{
+    return s3_zone_proc_incarnation(z, slot) != incarnation
+           || s3_zone_proc_state(z, slot) == S3_PROC_SETTLING;
+}
+
+
+int
 s3_zone_proc_join(s3_zone_t *z, unsigned slot, int64_t pid, unsigned *got)
 {
     unsigned i, first, last;

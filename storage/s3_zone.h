@@ -42,7 +42,7 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_ZONE_LAYOUT 3
+#define S3_ZONE_LAYOUT 4
 #define S3_ZONE_PROCS 64
 #define S3_ZONE_ARENAS 4
 #define S3_ZONE_ARENA_MIN (64 * 1024)
@@ -182,6 +182,7 @@ typedef struct {
     uint32_t orphans;     /* [A] times a settler could not read this drive */
     uint32_t lost;        /* s3_zlost_t: when it was recovered */
     uint32_t verify;      /* [A] s3_zverify_t: look at MANIFEST and tables */
+    uint64_t settled;     /* [A] times that records have lost their writer */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
     uint64_t votes;
@@ -358,6 +359,9 @@ int s3_zone_left(const s3_zone_t *z, unsigned drive);
 /* S3_PROC_... of a slot, and who is in it. */
 unsigned s3_zone_proc_state(const s3_zone_t *z, unsigned slot);
 uint32_t s3_zone_proc_incarnation(const s3_zone_t *z, unsigned slot);
+
+/* Has that process left its slot, or was it found dead? */
+int s3_zone_proc_gone(const s3_zone_t *z, unsigned slot, uint32_t incarnation);
 
 static inline uint32_t
 s3_zone_state(const s3_zdrive_t *d)

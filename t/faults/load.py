@@ -21,6 +21,7 @@ import xml.etree.ElementTree as ET
 from faults import KEYS
 
 REGION = "us-east-1"
+DECIDED = 3     # seconds: what a dead process left is decided by then
 SIZES = (0, 1024, 1024, 65536, 300 * 1024, 3 * 1024 * 1024)
 
 State = collections.namedtuple("State", "seed size tag")   # None: no object
@@ -359,6 +360,8 @@ class Load:
         """Every key: one of the states that it may be in, whole.  Returns how
         many were looked at."""
         keys = sorted(keys or self.keys)
+        if any(len(self.keys[k]) > 1 for k in keys):
+            time.sleep(DECIDED)
         wrong, lock, todo = [], threading.Lock(), iter(keys)
 
         def look():
@@ -378,9 +381,6 @@ class Load:
             t.start()
         for t in threads:
             t.join()
-        # shortly after a kill a listing may be behind what GET says
-        if self.check_listing():
-            time.sleep(2)
         wrong += self.check_listing()
         assert not wrong, f"{len(wrong)} wrong: " + "\n".join(wrong[:10])
         return len(keys)

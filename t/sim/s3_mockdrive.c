@@ -1237,58 +1237,53 @@ s3_mock_unhang(s3_mock_t *m)
 }
 
 
+/* ends where a semicolon is wanted */
 #define s3_mock_op(name, type, apply)                  \
     static void s3_mock_##name(s3_drive_t *d, type *r) \
     {                                                  \
         s3_mock_submit(d, &r->req, apply);             \
-    }
+    }                                                  \
+    struct s3_mock_s
 
-s3_mock_op(vote, s3_vote_t, s3_mock_do_vote) s3_mock_op(push, s3_vote_t,
-                                                        s3_mock_do_push)
-    s3_mock_op(fence, s3_mark_t, s3_mock_do_fence) s3_mock_op(status, s3_mark_t,
-                                                              s3_mock_do_status)
-        s3_mock_op(confirm, s3_mark_t, s3_mock_do_confirm) s3_mock_op(
-            dead, s3_mark_t, s3_mock_do_dead) s3_mock_op(read, s3_lookup_t,
-                                                         s3_mock_do_read)
-            s3_mock_op(fetch, s3_fetch_t,
-                       s3_mock_do_fetch) s3_mock_op(list, s3_scan_t,
-                                                    s3_mock_do_list)
-                s3_mock_op(blob_create, s3_blob_req_t,
-                           s3_mock_do_create) s3_mock_op(blob_write, s3_unit_t,
-                                                         s3_mock_do_write)
-                    s3_mock_op(blob_finish, s3_blob_req_t, s3_mock_do_finish)
-                        s3_mock_op(blob_abort, s3_blob_req_t, s3_mock_do_abort)
-                            s3_mock_op(blob_read, s3_unit_t, s3_mock_do_unit)
-                                s3_mock_op(blob_remove, s3_blob_req_t,
-                                           s3_mock_do_blob_remove)
-                                    s3_mock_op(close_bucket, s3_close_t,
-                                               s3_mock_do_close)
-                                        s3_mock_op(note, s3_note_t,
-                                                   s3_mock_do_note)
-                                            s3_mock_op(unnote, s3_note_t,
-                                                       s3_mock_do_unnote)
+s3_mock_op(vote, s3_vote_t, s3_mock_do_vote);
+s3_mock_op(push, s3_vote_t, s3_mock_do_push);
+s3_mock_op(fence, s3_mark_t, s3_mock_do_fence);
+s3_mock_op(status, s3_mark_t, s3_mock_do_status);
+s3_mock_op(confirm, s3_mark_t, s3_mock_do_confirm);
+s3_mock_op(dead, s3_mark_t, s3_mock_do_dead);
+s3_mock_op(read, s3_lookup_t, s3_mock_do_read);
+s3_mock_op(fetch, s3_fetch_t, s3_mock_do_fetch);
+s3_mock_op(list, s3_scan_t, s3_mock_do_list);
+s3_mock_op(blob_create, s3_blob_req_t, s3_mock_do_create);
+s3_mock_op(blob_write, s3_unit_t, s3_mock_do_write);
+s3_mock_op(blob_finish, s3_blob_req_t, s3_mock_do_finish);
+s3_mock_op(blob_abort, s3_blob_req_t, s3_mock_do_abort);
+s3_mock_op(blob_read, s3_unit_t, s3_mock_do_unit);
+s3_mock_op(blob_remove, s3_blob_req_t, s3_mock_do_blob_remove);
+s3_mock_op(close_bucket, s3_close_t, s3_mock_do_close);
+s3_mock_op(note, s3_note_t, s3_mock_do_note);
+s3_mock_op(unnote, s3_note_t, s3_mock_do_unnote);
 
-                                                static const s3_drive_ops_t
-    s3_mock_ops = {s3_mock_vote,
-                   s3_mock_push,
-                   s3_mock_fence,
-                   s3_mock_status,
-                   s3_mock_confirm,
-                   s3_mock_dead,
-                   s3_mock_read,
-                   s3_mock_fetch,
-                   s3_mock_list,
-                   s3_mock_blob_create,
-                   s3_mock_blob_write,
-                   s3_mock_blob_finish,
-                   s3_mock_blob_abort,
-                   s3_mock_blob_read,
-                   s3_mock_blob_remove,
-                   s3_mock_close_bucket,
-                   s3_mock_note,
-                   s3_mock_unnote,
-                   NULL,
-                   NULL};
+static const s3_drive_ops_t s3_mock_ops = {
+    .vote = s3_mock_vote,
+    .push = s3_mock_push,
+    .fence = s3_mock_fence,
+    .status = s3_mock_status,
+    .confirm = s3_mock_confirm,
+    .dead = s3_mock_dead,
+    .read = s3_mock_read,
+    .fetch = s3_mock_fetch,
+    .list = s3_mock_list,
+    .blob_create = s3_mock_blob_create,
+    .blob_write = s3_mock_blob_write,
+    .blob_finish = s3_mock_blob_finish,
+    .blob_abort = s3_mock_blob_abort,
+    .blob_read = s3_mock_blob_read,
+    .blob_remove = s3_mock_blob_remove,
+    .close_bucket = s3_mock_close_bucket,
+    .note = s3_mock_note,
+    .unnote = s3_mock_unnote,
+};
 
 
 /* The test's side */

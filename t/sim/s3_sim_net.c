@@ -515,6 +515,15 @@ net_verify(s3_drive_t *d)
 }
 
 
+/* A hint that goes no further than the process. */
+
+static void
+net_in_doubt(s3_drive_t *d, s3_in_doubt_t *in)
+{
+    real->in_doubt(d, in);
+}
+
+
 static const s3_drive_ops_t net_ops = {
     .vote = net_vote,
     .push = net_push,
@@ -525,6 +534,7 @@ static const s3_drive_ops_t net_ops = {
     .read = net_read,
     .fetch = net_fetch,
     .list = net_list,
+    .in_doubt = net_in_doubt,
     .blob_create = net_create,
     .blob_write = net_write,
     .blob_finish = net_finish,
