@@ -641,6 +641,7 @@ s3_replay_run(s3_replay_t *rp)
     if (rc == S3_EROFS || rc == S3_ENOSPC) {
         /* what is in memory serves; the log has it all */
         r->readonly |= rc == S3_EROFS;
+        r->unsaved = 1;
         s3_recover_say(r, S3_LOG_WARN, "tables cannot be written: %s",
                        s3_strerror(rc));
         rc = S3_OK;
@@ -670,6 +671,7 @@ s3_recover_drive(s3_recover_t *r)
     r->corrupt = 0;
     r->torn = 0;
     r->readonly = 0;
+    r->unsaved = 0;
     r->rebuilt = 0;
 
     rp->r = r;

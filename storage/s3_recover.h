@@ -37,6 +37,7 @@ typedef struct {
     unsigned corrupt;
     unsigned torn;
     int readonly;
+    int unsaved; /* not all is in tables: they could not be written */
     int rebuilt; /* no MANIFEST was whole */
 } s3_recover_t;
 

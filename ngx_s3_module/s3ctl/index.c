@@ -9,7 +9,6 @@
 #include "s3ctl/loop.h"
 #include "s3ctl/s3ctl.h"
 #include "storage/s3_bucket.h"
-#include "storage/s3_memtable.h"
 #include "storage/s3_recover.h"
 #include "storage/s3_segment.h"
 
@@ -175,7 +174,7 @@ s3ctl_index_recover(s3ctl_index_t *ix, s3ctl_t *ctl, const char *name)
     ix->records = r.records;
     ix->corrupt = r.corrupt;
 
-    if (rc == S3_OK && s3_memtable_count(s3_zone_arena(r.zone, 0, 0))) {
+    if (rc == S3_OK && r.unsaved) {
         rc = S3_ENOMEM;
     }
 
