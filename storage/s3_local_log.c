@@ -351,7 +351,7 @@ s3_local_copy(s3_local_t *l, uint64_t bucket, s3_str_t key, const s3_entry_t *e)
 /* The log's hooks. */
 
 static int
-s3_local_new_segment(void *ctx, uint32_t *id, uint32_t *recycle)
+s3_local_new_segment(void *ctx, uint32_t *size, uint32_t *id, uint32_t *recycle)
 {
     unsigned i;
     s3_zseg_t *s, *segs, *old;
@@ -384,6 +384,7 @@ s3_local_new_segment(void *ctx, uint32_t *id, uint32_t *recycle)
 
     if (old) {
         *recycle = old->id;
+        *size = old->size;
         old->state = S3_SEG_NONE;
         old->id = 0;
     }
@@ -394,7 +395,7 @@ s3_local_new_segment(void *ctx, uint32_t *id, uint32_t *recycle)
         s->owner = (uint8_t) l->slot;
         s->incarnation = l->incarnation;
         s->recycle = *recycle;
-        s->size = l->segment_size;
+        s->size = *size;
         s->state = S3_SEG_PREPARING;
         *id = s->id;
     }

@@ -52,6 +52,10 @@ s3_log_create(const s3_log_conf_t *conf)
         return NULL;
     }
 
+    log->next_size =
+        s3_max(s3_align(log->conf.segment_size / S3_LOG_FIRST_PART, S3_SECTOR),
+               (uint32_t) S3_SEGMENT_MIN);
+
     log->defer.handler = s3_log_turn_end;
     log->defer.ctx = log;
     log->timer.handler = s3_log_retry;

@@ -37,8 +37,10 @@ typedef struct s3_log_waiter_s s3_log_waiter_t;
 
 typedef struct {
     /* The id of the next segment, and in *recycle one that nobody needs any
-     * more, or 0.  Any other result than S3_OK is tried again later. */
-    int (*new_segment)(void *ctx, uint32_t *id, uint32_t *recycle);
+     * more, or 0.  *size is what is wanted, and may become greater, up to
+     * segment_size.  Any other result than S3_OK is tried again later. */
+    int (*new_segment)(void *ctx, uint32_t *size, uint32_t *id,
+                       uint32_t *recycle);
 
     /* It could not be made; files of both ids may exist. */
     void (*segment_failed)(void *ctx, uint32_t id, uint32_t recycle);

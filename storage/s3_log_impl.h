@@ -10,6 +10,16 @@
 #pragma GCC visibility push(hidden)
 
 
+/*
+ * A segment is written with zeros before it is used, and so is a spare one.
+ * Processes that come and go write little: their first segment is as small a
+ * part of segment_size as this says, and each is so many times as large as the
+ * one before.
+ */
+#define S3_LOG_FIRST_PART 16
+#define S3_LOG_GROWTH 4
+
+
 typedef struct s3_log_segment_s s3_log_segment_t;
 
 typedef struct {
@@ -57,6 +67,7 @@ struct s3_log_s {
     s3_log_batch_t *free;
     unsigned n_free;
     size_t buffered;
+    uint32_t next_size; /* of the segment that is made next */
 
     s3_log_segment_t *segments; /* all */
     s3_log_segment_t *current;

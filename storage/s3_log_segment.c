@@ -112,6 +112,9 @@ s3_log_make_done(s3_task_t *task)
     if (s->rc == S3_OK) {
         log->prepare_failures = 0;
         log->spare = s;
+        log->next_size = s->seg.size < log->conf.segment_size / S3_LOG_GROWTH
+                             ? s->seg.size * S3_LOG_GROWTH
+                             : log->conf.segment_size;
         log->conf.hooks->segment_opened(log->conf.ctx, &s->seg);
 
     } else {
@@ -132,7 +135,7 @@ void
 s3_log_prepare(s3_log_t *log)
 {
     int rc;
-    uint32_t id, recycle;
+    uint32_t id, size, recycle;
     s3_log_segment_t *s;
 
     if (log->spare || log->preparing || log->retry) {
@@ -140,10 +143,11 @@ s3_log_prepare(s3_log_t *log)
     }
 
     id = 0;
+    size = log->next_size;
     recycle = 0;
     s = calloc(1, sizeof(*s));
 
-    rc = s ? log->conf.hooks->new_segment(log->conf.ctx, &id, &recycle)
+    rc = s ? log->conf.hooks->new_segment(log->conf.ctx, &size, &id, &recycle)
            : S3_ENOMEM;
 
     if (rc != S3_OK) {
@@ -161,7 +165,7 @@ s3_log_prepare(s3_log_t *log)
     s->end = S3_SEGMENT_START;
     s->written = S3_SEGMENT_START;
     s->seg.id = id;
-    s->seg.size = log->conf.segment_size;
+    s->seg.size = size;
     log->conf.loop->random(log->conf.loop, &s->seg.nonce, sizeof(uint64_t));
 
     s->task.run = s3_log_make_run;
@@ -229,12 +233,12 @@ s3_log_segment_release(s3_log_t *log, s3_log_segment_t *s)
 
 
 static void
-s3_log_retire(s3_log_t *log)
+s3_log_retire(s3_log_t *log, s3_log_segment_t **place)
 {
-    s3_log_segment_t *s = log->current;
+    s3_log_segment_t *s = *place;
 
     if (s) {
-        log->current = NULL;
+        *place = NULL;
         s->closing = 1;
         s3_log_segment_release(log, s);
     }
@@ -269,7 +273,7 @@ s3_log_give_up(s3_log_t *log, s3_log_segment_t *s)
 {
     if (s == log->current) {
         s3_log_seal(log);
-        s3_log_retire(log);
+        s3_log_retire(log, &log->current);
     }
 
     log->hold = 1;
@@ -277,18 +281,29 @@ s3_log_give_up(s3_log_t *log, s3_log_segment_t *s)
 }
 
 
+static int
+s3_log_fits(const s3_log_segment_t *s, size_t need)
+{
+    return s && need <= s->seg.size - S3_SECTOR - s->end;
+}
+
+
 int
 s3_log_room(s3_log_t *log, size_t len)
 {
     size_t need = s3_align(len, (size_t) S3_SECTOR);
-    s3_log_segment_t *s = log->current;
 
-    if (s && need <= s->seg.size - S3_SECTOR - s->end) {
+    if (s3_log_fits(log->current, need)) {
         return S3_OK;
     }
 
     if (log->hold) {
         return s3_log_failing(log);
+    }
+
+    if (log->spare && !s3_log_fits(log->spare, need)) {
+        s3_log_retire(log, &log->spare);
+        log->next_size = log->conf.segment_size;
     }
 
     if (log->spare == NULL) {
@@ -297,7 +312,7 @@ s3_log_room(s3_log_t *log, size_t len)
         return log->retry ? s3_log_failing(log) : S3_AGAIN;
     }
 
-    s3_log_retire(log);
+    s3_log_retire(log, &log->current);
 
     log->current = log->spare;
     log->spare = NULL;

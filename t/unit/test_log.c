@@ -31,6 +31,7 @@ struct writer_s {
     int waiting;
 
     uint32_t *next_id; /* shared */
+    uint32_t size;     /* of the segment that was asked for last */
     uint32_t recycle;  /* hand this one out once */
     uint32_t opened;
     uint32_t closed;
@@ -81,9 +82,12 @@ make(uint32_t number, s3_record_t *r, char key[16], uint8_t *data)
 
 
 static int
-hook_new_segment(void *ctx, uint32_t *id, uint32_t *recycle)
+hook_new_segment(void *ctx, uint32_t *size, uint32_t *id, uint32_t *recycle)
 {
     writer_t *w = ctx;
+
+    CHECK(*size >= s3_max(w->size, S3_SEGMENT_MIN) && *size <= SEGMENT);
+    w->size = *size;
 
     *id = (*w->next_id)++;
     *recycle = w->recycle;
@@ -111,7 +115,7 @@ hook_opened(void *ctx, const s3_segment_t *seg)
 {
     writer_t *w = ctx;
 
-    CHECK_INT(seg->size, SEGMENT);
+    CHECK_INT(seg->size, w->size);
     w->opened++;
 }
 
@@ -655,7 +659,7 @@ test_rot(uint64_t seed)
     CHECK(lost <= 2);
 
     /* both copies */
-    CHECK_INT(s3_memfs_rot(m, path, SEGMENT - 100, 0), S3_OK);
+    CHECK_INT(s3_memfs_rot(m, path, S3_SEGMENT_MIN - 100, 0), S3_OK);
     CHECK_INT(s3_segment_open(s.fs, 1, &f, &seg), S3_ECORRUPT);
 
     stop(&w);
@@ -747,14 +751,18 @@ test_bounds(void)
     conf.segment_size = SEGMENT + 1;
     CHECK(s3_log_create(&conf) == NULL);
 
-    start(&w, sim, m, &next_id, acked, 0, 1);
+    start(&w, sim, m, &next_id, acked, 0, 0);
     CHECK_INT(s3_log_reserve(w.log, 200, &place), S3_AGAIN);
     s3_sim_run(sim);
 
     CHECK_INT(s3_log_reserve(w.log, 0, &place), S3_EINVAL);
     CHECK_INT(s3_log_reserve(w.log, room + 1, &place), S3_EINVAL);
     CHECK_INT(s3_log_reserve(w.log, SIZE_MAX, &place), S3_EINVAL);
-    /* one that fills a segment, more than may be buffered */
+    /* one that fills a segment, more than may be buffered; the first one that
+     * was made is too small */
+    CHECK_INT(s3_log_reserve(w.log, room, &place), S3_AGAIN);
+    s3_sim_run(sim);
+    CHECK_INT(w.closed, 1);
     CHECK_INT(s3_log_reserve(w.log, room, &place), S3_OK);
     CHECK_INT(place.offset + room, SEGMENT - S3_SECTOR);
     memset(place.p, 0x5a, room);
@@ -787,9 +795,7 @@ main(int argc, char **argv)
 
     for (seed = first; seed <= last; seed++) {
         int before = s3_test_failed;
-
         test_lives(seed);
-
         if (s3_test_failed != before) {
             fprintf(stderr, "seed %llu\n", (unsigned long long) seed);
         }
