@@ -28,15 +28,16 @@ typedef struct {
 
 
 typedef struct {
+    s3_checksum_alg_t           want_alg;     /* x-amz-checksum-* */
+    s3_str_t                    want;
+
     s3_complete_t               doc;
+    ngx_http_s3_part_walk_t     walk;
     ngx_http_s3_stored_part_t  *parts;        /* by index in doc */
     size_t                      next;         /* first not looked for yet */
 
     s3_ref_t                   *refs;
     s3_meta_part_t             *table;
-    u_char                      prefix[S3_MAX_KEY];
-    u_char                      after[S3_MAX_KEY];
-    size_t                      after_len;
 
     s3_upload_op_t              up;
     s3_checksum_parts_t         sum;
@@ -52,11 +53,8 @@ static void ngx_http_s3_complete_parsed(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_cleanup(void *data);
 static void ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_again(ngx_http_s3_ctx_t *s);
-static void ngx_http_s3_complete_page(ngx_http_s3_ctx_t *s);
-static int ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
+static int ngx_http_s3_complete_item(ngx_http_s3_ctx_t *s, uint32_t number,
     const s3_entry_t *entry);
-static void ngx_http_s3_complete_listed(s3_list_t *list);
-static void ngx_http_s3_complete_next(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_complete_check(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_complete_part(ngx_http_s3_ctx_t *s, size_t i);
 static ngx_int_t ngx_http_s3_complete_checksum(ngx_http_s3_ctx_t *s);
@@ -75,11 +73,19 @@ static void ngx_http_s3_complete_answer(ngx_http_s3_ctx_t *s,
 void
 ngx_http_s3_complete_upload(ngx_http_s3_ctx_t *s)
 {
-    s3_str_t           value;
-    s3_checksum_alg_t  alg;
+    ngx_http_s3_complete_t  *op;
+
+    op = ngx_pcalloc(s->pool, sizeof(ngx_http_s3_complete_t));
+    if (op == NULL) {
+        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
+        return;
+    }
+
+    s->op = op;
+    s->op_cleanup = ngx_http_s3_complete_cleanup;
 
     if (ngx_http_s3_write_condition(s, 0) != NGX_OK
-        || ngx_http_s3_digest_header(s, &alg, &value) != NGX_OK)
+        || ngx_http_s3_digest_header(s, &op->want_alg, &op->want) != NGX_OK)
     {
         ngx_http_s3_fail(s);
         return;
@@ -99,14 +105,7 @@ ngx_http_s3_complete_parsed(ngx_http_s3_ctx_t *s)
 {
     ngx_http_s3_complete_t  *op;
 
-    op = ngx_pcalloc(s->pool, sizeof(ngx_http_s3_complete_t));
-    if (op == NULL) {
-        ngx_http_s3_error(s, S3_ERR_SLOW_DOWN);
-        return;
-    }
-
-    s->op = op;
-    s->op_cleanup = ngx_http_s3_complete_cleanup;
+    op = s->op;
 
     if (s3_complete_parse(&op->doc, ngx_http_s3_body_text(s), &s->fault)
         != S3_ERR_NONE)
@@ -144,7 +143,6 @@ ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s)
         return;
     }
 
-
     if (!op->doc.ordered) {
         ngx_http_s3_error(s, S3_ERR_INVALID_PART_ORDER);
         return;
@@ -161,7 +159,10 @@ ngx_http_s3_complete_found(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    ngx_http_s3_complete_page(s);
+    op->walk.item = ngx_http_s3_complete_item;
+    op->walk.step = ngx_http_s3_complete_check;
+
+    ngx_http_s3_walk_parts(s, &op->walk, 0);
 }
 
 
@@ -192,56 +193,16 @@ ngx_http_s3_complete_again(ngx_http_s3_ctx_t *s)
 }
 
 
-/* The parts that are stored, a page of the index at a time. */
-
-static void
-ngx_http_s3_complete_page(ngx_http_s3_ctx_t *s)
-{
-    s3_list_t               *list;
-    ngx_http_s3_complete_t  *op;
-
-    op = s->op;
-    list = &s->list;
-
-    ngx_memzero(list, sizeof(s3_list_t));
-
-    list->store = s->store;
-    list->bucket = s->bucket->id + S3_SPACE_PARTS;
-    list->prefix = s3_upload_parts_prefix(op->prefix, s->route.key,
-                                          s->upload_id);
-    list->after = s3_str(op->after, op->after_len);
-    list->max = 1000;
-    list->item = ngx_http_s3_complete_item;
-    list->done = ngx_http_s3_complete_listed;
-    list->ctx = s;
-
-    ngx_http_s3_hold(s);
-    s3_store_list(list);
-}
-
-
 static int
-ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
+ngx_http_s3_complete_item(ngx_http_s3_ctx_t *s, uint32_t number,
     const s3_entry_t *entry)
 {
-    ngx_http_s3_ctx_t *s = list->ctx;
-
-    uint32_t                    number;
     s3_str_t                    digest;
     s3_version_t                version;
     ngx_http_s3_complete_t     *op;
     ngx_http_s3_stored_part_t  *part;
 
     op = s->op;
-
-    if (entry == NULL || key.len > S3_MAX_KEY) {
-        return S3_ECORRUPT;
-    }
-
-    op->after_len = key.len;
-    ngx_memcpy(op->after, key.data, key.len);
-
-    number = s3_upload_part_number(key);
 
     while (op->next < op->doc.n && op->doc.parts[op->next].number < number) {
         op->next++;
@@ -274,30 +235,6 @@ ngx_http_s3_complete_item(s3_list_t *list, s3_str_t key,
     ngx_memcpy(part->etag, entry->etag, 16);
 
     return S3_OK;
-}
-
-
-static void
-ngx_http_s3_complete_listed(s3_list_t *list)
-{
-    ngx_http_s3_resume(list->ctx, ngx_http_s3_complete_next);
-}
-
-
-static void
-ngx_http_s3_complete_next(ngx_http_s3_ctx_t *s)
-{
-    if (s->list.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->list.rc);
-        return;
-    }
-
-    if (s->list.truncated) {
-        ngx_http_s3_complete_page(s);
-        return;
-    }
-
-    ngx_http_s3_complete_check(s);
 }
 
 
@@ -523,7 +460,6 @@ ngx_http_s3_complete_expected(ngx_http_s3_ctx_t *s)
     u_char                      digest[S3_CHECKSUM_MAX];
     uint32_t                    parts;
     s3_str_t                    value;
-    ngx_uint_t                  i;
     const s3_checksum_info_t   *info;
     ngx_http_s3_complete_t     *op;
 
@@ -545,32 +481,28 @@ ngx_http_s3_complete_expected(ngx_http_s3_ctx_t *s)
         return NGX_ERROR;
     }
 
-    for (i = S3_CHECKSUM_NONE + 1; i < S3_CHECKSUM_LAST; i++) {
-        info = s3_checksum_info(i);
+    if (op->want_alg == S3_CHECKSUM_NONE) {
+        return NGX_OK;
+    }
 
-        value = ngx_http_s3_request_header(s, (char *) info->header.data);
+    info = s3_checksum_info(op->want_alg);
 
-        if (value.data == NULL) {
-            continue;
-        }
+    if (op->want_alg != op->alg
+        || s3_checksum_parse(op->alg, op->want, digest, &parts) != S3_OK)
+    {
+        s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
+                  "Value for %.*s header is invalid.",
+                  (int) info->header.len, info->header.data);
+        return NGX_ERROR;
+    }
 
-        if (i != op->alg
-            || s3_checksum_parse(i, value, digest, &parts) != S3_OK)
-        {
-            s3_faultf(&s->fault, S3_ERR_INVALID_REQUEST,
-                      "Value for %.*s header is invalid.",
-                      (int) info->header.len, info->header.data);
-            return NGX_ERROR;
-        }
-
-        if (ngx_memcmp(digest, op->sum_digest, info->len) != 0
-            || (parts != 0 && parts != op->sum_parts))
-        {
-            s3_faultf(&s->fault, S3_ERR_BAD_DIGEST,
-                      "The %.*s you specified did not match the calculated "
-                      "checksum.", (int) info->name.len, info->name.data);
-            return NGX_ERROR;
-        }
+    if (ngx_memcmp(digest, op->sum_digest, info->len) != 0
+        || (parts != 0 && parts != op->sum_parts))
+    {
+        s3_faultf(&s->fault, S3_ERR_BAD_DIGEST,
+                  "The %.*s you specified did not match the calculated "
+                  "checksum.", (int) info->name.len, info->name.data);
+        return NGX_ERROR;
     }
 
     return NGX_OK;

@@ -284,11 +284,6 @@ ngx_http_s3_copy_in_place(ngx_http_s3_ctx_t *s)
     (void) s3_meta_copy(&s->meta, meta, S3_META_PARTS);
     (void) s3_meta_copy(&s->meta, meta, S3_META_UPLOAD_ID);
 
-    if (s->meta.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->meta.rc);
-        return;
-    }
-
     put = ngx_http_s3_put_init(s);
 
     mtime = put->entry.mtime;
@@ -298,12 +293,9 @@ ngx_http_s3_copy_in_place(ngx_http_s3_ctx_t *s)
     put->entry.flags = 0;
     put->entry.mtime = mtime;
     put->object = s->object;
-    put->meta = s3_meta_blob(&s->meta);
     put->test = ngx_http_s3_copy_test;
-    put->done = ngx_http_s3_copy_done;
 
-    ngx_http_s3_hold(s);
-    s3_store_put(put);
+    ngx_http_s3_put_with_meta(s, ngx_http_s3_copy_done);
 }
 
 
@@ -366,17 +358,9 @@ ngx_http_s3_copy_commit(ngx_http_s3_ctx_t *s)
     s3_meta_add_checksum(&s->meta, &op->sum);
     put->entry.checksum = (uint8_t) (op->sum.alg | op->sum.type << 4);
 
-    if (s->meta.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->meta.rc);
-        return;
-    }
-
-    put->meta = s3_meta_blob(&s->meta);
     put->test = s->cond.kind == S3_WRITE_ALWAYS ? NULL : ngx_http_s3_test;
-    put->done = ngx_http_s3_copy_done;
 
-    ngx_http_s3_hold(s);
-    s3_store_put(put);
+    ngx_http_s3_put_with_meta(s, ngx_http_s3_copy_done);
 }
 
 

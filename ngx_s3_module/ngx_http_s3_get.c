@@ -20,12 +20,9 @@ static void ngx_http_s3_get_begin(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_found(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_get_version(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_get_conditions(ngx_http_s3_ctx_t *s);
-static ngx_int_t ngx_http_s3_get_range(ngx_http_s3_ctx_t *s,
-    s3_range_t *range, ngx_uint_t *parts);
-static ngx_int_t ngx_http_s3_get_part(ngx_http_s3_ctx_t *s, s3_str_t arg,
-    s3_range_t *range, ngx_uint_t *parts);
-static ngx_int_t ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s,
-    s3_range_t *range, ngx_uint_t parts);
+static ngx_int_t ngx_http_s3_get_range(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_get_part(ngx_http_s3_ctx_t *s);
+static ngx_int_t ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s);
 static ngx_int_t ngx_http_s3_get_start(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_body(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_get_failed(ngx_http_s3_ctx_t *s);
@@ -39,14 +36,14 @@ static void ngx_http_s3_get_flush(ngx_http_s3_ctx_t *s);
 void
 ngx_http_s3_get_object(ngx_http_s3_ctx_t *s)
 {
-    uint32_t  number;
-    s3_str_t  arg;
+    s3_str_t  number;
 
-    arg = ngx_http_s3_arg(s, "partNumber");
+    number = ngx_http_s3_arg(s, "partNumber");
 
     if (ngx_http_s3_check_unsupported(s) != NGX_OK
-        || (arg.data != NULL
-            && s3_parse_part_number(arg, &number, &s->fault) != S3_ERR_NONE))
+        || (number.data != NULL
+            && s3_parse_part_number(number, &s->part_number, &s->fault)
+               != S3_ERR_NONE))
     {
         ngx_http_s3_fail(s);
         return;
@@ -71,15 +68,7 @@ ngx_http_s3_get_found(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    if (s->head.rc == S3_ENOENT) {
-        s3_fault(&s->fault, S3_ERR_NO_SUCH_KEY, NULL);
-        s3_fault_add(&s->fault, "Key", s->route.key);
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    if (s->head.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->head.rc);
+    if (ngx_http_s3_check_object(s) != NGX_OK) {
         return;
     }
 
@@ -87,7 +76,7 @@ ngx_http_s3_get_found(ngx_http_s3_ctx_t *s)
     s->part_digest = s3_null_str;
 
     if (ngx_http_s3_get_conditions(s) != NGX_OK
-        || ngx_http_s3_get_range(s, &s->range, &s->parts) != NGX_OK)
+        || ngx_http_s3_get_range(s) != NGX_OK)
     {
         ngx_http_s3_fail(s);
         return;
@@ -112,7 +101,7 @@ ngx_http_s3_get_start(ngx_http_s3_ctx_t *s)
 {
     ngx_int_t  rc;
 
-    if (ngx_http_s3_get_headers(s, &s->range, s->parts) != NGX_OK) {
+    if (ngx_http_s3_get_headers(s) != NGX_OK) {
         ngx_http_s3_finish(s, NGX_ERROR);
         return NGX_ERROR;
     }
@@ -206,19 +195,17 @@ ngx_http_s3_get_conditions(ngx_http_s3_ctx_t *s)
 
 
 static ngx_int_t
-ngx_http_s3_get_range(ngx_http_s3_ctx_t *s, s3_range_t *range,
-    ngx_uint_t *parts)
+ngx_http_s3_get_range(ngx_http_s3_ctx_t *s)
 {
     u_char      *p, buf[NGX_HTTP_S3_ETAG_LEN];
-    s3_str_t     value, number;
+    s3_str_t     value;
     s3_entry_t  *e;
 
     e = &s->object->entry;
 
     value = ngx_http_s3_request_header(s, "range");
-    number = ngx_http_s3_arg(s, "partNumber");
 
-    if (number.data != NULL) {
+    if (s->part_number) {
         if (value.data != NULL) {
             s3_fault(&s->fault, S3_ERR_INVALID_REQUEST,
                      "Cannot specify both Range header and partNumber query "
@@ -226,7 +213,7 @@ ngx_http_s3_get_range(ngx_http_s3_ctx_t *s, s3_range_t *range,
             return NGX_ERROR;
         }
 
-        return ngx_http_s3_get_part(s, number, range, parts);
+        return ngx_http_s3_get_part(s);
     }
 
     if (value.data != NULL
@@ -236,7 +223,7 @@ ngx_http_s3_get_range(ngx_http_s3_ctx_t *s, s3_range_t *range,
         value = s3_null_str;
     }
 
-    if (s3_range_parse(range, value, e->size) == S3_ERR_NONE) {
+    if (s3_range_parse(&s->range, value, e->size) == S3_ERR_NONE) {
         return NGX_OK;
     }
 
@@ -258,68 +245,60 @@ ngx_http_s3_get_range(ngx_http_s3_ctx_t *s, s3_range_t *range,
 
 
 static ngx_int_t
-ngx_http_s3_get_part(ngx_http_s3_ctx_t *s, s3_str_t arg, s3_range_t *range,
-    ngx_uint_t *parts)
+ngx_http_s3_get_part(ngx_http_s3_ctx_t *s)
 {
-    size_t           i, n, digest_len;
-    uint32_t         number;
-    uint64_t         first, size;
+    size_t           n, digest_len;
+    uint64_t         first;
     s3_str_t         table;
+    s3_range_t      *range;
     s3_meta_part_t   part;
 
-    if (s3_parse_part_number(arg, &number, &s->fault) != S3_ERR_NONE) {
-        return NGX_ERROR;
-    }
+    range = &s->range;
 
     range->first = 0;
     range->end = s->object->entry.size;
     range->partial = 1;
 
     if (s3_meta_find(s->object->record.meta, S3_META_PARTS, &table) != S3_OK) {
-        if (number == 1) {
+        if (s->part_number == 1) {
             range->partial = range->end != 0;
             return NGX_OK;
         }
 
     } else if (s3_meta_parts(table, &n, &digest_len) == S3_OK
-               && s3_meta_part_range(table, number, &first, &size) == S3_OK)
+               && s3_meta_part_find(table, s->part_number, &first, &part)
+                  == S3_OK)
     {
         range->first = first;
-        range->end = first + size;
-        *parts = n;
-
-        for (i = 0; i < n; i++) {
-            if (s3_meta_part(table, i, &part) == S3_OK
-                && part.number == number)
-            {
-                s->part_digest = part.digest;
-                break;
-            }
-        }
+        range->end = first + part.size;
+        s->parts = n;
+        s->part_digest = part.digest;
 
         return NGX_OK;
     }
 
     s3_fault(&s->fault, S3_ERR_INVALID_PART_NUMBER, NULL);
-    s3_fault_add(&s->fault, "PartNumberRequested", arg);
+    s3_fault_add(&s->fault, "PartNumberRequested",
+                 ngx_http_s3_arg(s, "partNumber"));
 
     return NGX_ERROR;
 }
 
 
 static ngx_int_t
-ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
-    ngx_uint_t parts)
+ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s)
 {
     u_char               buf[sizeof("bytes -/") + 3 * NGX_INT64_LEN];
     s3_str_t             mode;
     s3_entry_t          *e;
+    s3_range_t          *range;
     ngx_uint_t           checksum;
     s3_meta_checksum_t   sum;
     ngx_http_request_t  *r;
 
     r = s->r;
     e = &s->object->entry;
+    range = &s->range;
 
     mode = ngx_http_s3_request_header(s, "x-amz-checksum-mode");
     checksum = mode.len == 7
@@ -352,9 +331,9 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s, s3_range_t *range,
         return NGX_ERROR;
     }
 
-    if (parts
+    if (s->parts
         && ngx_http_s3_set_header(s, "x-amz-mp-parts-count",
-               s3_str(buf, ngx_sprintf(buf, "%ui", parts) - buf))
+               s3_str(buf, ngx_sprintf(buf, "%ui", s->parts) - buf))
            != NGX_OK)
     {
         return NGX_ERROR;

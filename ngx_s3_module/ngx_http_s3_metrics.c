@@ -582,7 +582,7 @@ ngx_http_s3_metrics_label(ngx_pool_t *pool, const char *value, ngx_str_t *out)
     ngx_uint_t   utf8;
 
     len = ngx_strlen(value);
-    
+
     /* what is not UTF-8 has as many characters as bytes */
 
     utf8 = ngx_utf8_length((u_char *) value, len) < len;

@@ -15,6 +15,7 @@
  *   meta       request headers to stored metadata and back
  *   source     the source of a copy
  *   upload     multipart uploads: create, find, abort, list
+ *   parts      the stored parts of one
  *   bucket, probe, get, put, copy, delete, list, tagging, attributes, part,
  *   complete   the other operations
  *
@@ -170,6 +171,25 @@ typedef struct {
 
 
 /*
+ * The parts that are stored of s->upload, a page of the index at a time.  A
+ * number that was uploaded more than once comes once for each; the newest is
+ * the part (s3_upload_part_version()).
+ */
+
+typedef struct {
+    /* S3_OK: the next one; S3_DONE: no more; or an error, which is answered */
+    int                      (*item)(ngx_http_s3_ctx_t *s, uint32_t number,
+                                   const s3_entry_t *entry);
+    ngx_http_s3_step_pt        step;          /* after the last one */
+
+    int                        rc;            /* of item */
+    u_char                     prefix[S3_MAX_KEY];
+    u_char                     after[S3_MAX_KEY];
+    size_t                     after_len;
+} ngx_http_s3_part_walk_t;
+
+
+/*
  * The state of one request.  It has a pool of its own and outlives the
  * request while the store still works for it; then r is NULL.
  */
@@ -225,11 +245,13 @@ struct ngx_http_s3_ctx_s {
     s3_str_t                   upload_key;
     s3_object_t               *upload;        /* the record */
     ngx_http_s3_step_pt        upload_step;
+    ngx_http_s3_part_walk_t   *walk;          /* through its parts */
 
     void                      *op;            /* the operation's own */
     void                     (*op_cleanup)(void *op);
 
     /* GET */
+    uint32_t                   part_number;   /* of the query, or 0 */
     s3_range_t                 range;
     ngx_uint_t                 parts;         /* with partNumber */
     s3_str_t                   part_digest;   /* of partNumber */
@@ -317,6 +339,9 @@ void ngx_http_s3_with_bucket(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step);
 
 /* The newest object at the request's key, then step: s->head.rc tells. */
 void ngx_http_s3_with_object(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step);
+
+/* Then: NGX_OK, or NGX_ERROR, answered: there is none, or it cannot be had. */
+ngx_int_t ngx_http_s3_check_object(ngx_http_s3_ctx_t *s);
 
 /* x-amz-expected-bucket-owner and its like: NGX_OK or s->fault. */
 ngx_int_t ngx_http_s3_check_owner(ngx_http_s3_ctx_t *s, const char *header);
@@ -455,6 +480,10 @@ int ngx_http_s3_test(s3_put_t *put, const s3_entry_t *current);
 /* Prepares s->put for the request's bucket and key. */
 s3_put_t *ngx_http_s3_put_init(ngx_http_s3_ctx_t *s);
 
+/* Stores s->put with the metadata in s->meta, whose error is answered. */
+void ngx_http_s3_put_with_meta(ngx_http_s3_ctx_t *s,
+    void (*done)(s3_put_t *put));
+
 /* What a failed put means for the client. */
 void ngx_http_s3_put_error(ngx_http_s3_ctx_t *s, int rc);
 
@@ -486,6 +515,14 @@ void ngx_http_s3_pump(ngx_http_s3_ctx_t *s, uint64_t off, uint64_t len,
 void ngx_http_s3_with_upload(ngx_http_s3_ctx_t *s, ngx_uint_t any,
     ngx_http_s3_step_pt step);
 void ngx_http_s3_no_such_upload(ngx_http_s3_ctx_t *s);
+
+
+/* parts */
+
+/* Goes through the parts of numbers greater than `from`.  walk: zeroed, with
+ * item and step set, lives as long as the state. */
+void ngx_http_s3_walk_parts(ngx_http_s3_ctx_t *s,
+    ngx_http_s3_part_walk_t *walk, ngx_uint_t from);
 
 
 /* operations */

@@ -1,9 +1,6 @@
 
 /*
- * ListParts.
- *
- * A number that was uploaded more than once has several records side by side;
- * the newest is the part.
+ * The stored parts of an upload: a walk through them, ListParts.
  */
 
 
@@ -17,27 +14,127 @@ typedef struct {
     s3_xml_list_t              list;
     s3_list_head_t             head;
 
+    ngx_http_s3_part_walk_t    walk;
     s3_entry_t                 best;          /* of number, so far */
     uint32_t                   number;
     uint32_t                   last;          /* number shown last */
     ngx_uint_t                 count;
-
-    u_char                     prefix[S3_MAX_KEY];
-    u_char                     after[S3_MAX_KEY];
-    size_t                     after_len;
-    unsigned                   more:1;
 } ngx_http_s3_parts_t;
 
 
+static void ngx_http_s3_walk_page(ngx_http_s3_ctx_t *s);
+static int ngx_http_s3_walk_item(s3_list_t *list, s3_str_t key,
+    const s3_entry_t *entry);
+static void ngx_http_s3_walk_done(s3_list_t *list);
+static void ngx_http_s3_walk_next(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_list_parts_found(ngx_http_s3_ctx_t *s);
-static void ngx_http_s3_list_parts_page(ngx_http_s3_ctx_t *s);
-static int ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
+static int ngx_http_s3_list_parts_item(ngx_http_s3_ctx_t *s, uint32_t number,
     const s3_entry_t *entry);
 static void ngx_http_s3_list_parts_show(ngx_http_s3_ctx_t *s);
-static void ngx_http_s3_list_parts_done(s3_list_t *list);
-static void ngx_http_s3_list_parts_next(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_list_parts_end(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_list_parts_send(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_list_parts_cleanup(void *data);
+
+
+void
+ngx_http_s3_walk_parts(ngx_http_s3_ctx_t *s, ngx_http_s3_part_walk_t *walk,
+    ngx_uint_t from)
+{
+    s->walk = walk;
+
+    walk->after_len = s3_upload_part_key(walk->after, s->route.key,
+                                         s->upload_id, ngx_min(from, 65535),
+                                         NULL).len;
+    ngx_http_s3_walk_page(s);
+}
+
+
+static void
+ngx_http_s3_walk_page(ngx_http_s3_ctx_t *s)
+{
+    s3_list_t                *list;
+    ngx_http_s3_part_walk_t  *walk;
+
+    walk = s->walk;
+    list = &s->list;
+
+    ngx_memzero(list, sizeof(s3_list_t));
+
+    list->store = s->store;
+    list->bucket = s->bucket->id + S3_SPACE_PARTS;
+    list->prefix = s3_upload_parts_prefix(walk->prefix, s->route.key,
+                                          s->upload_id);
+    list->after = s3_str(walk->after, walk->after_len);
+    list->max = NGX_HTTP_S3_PARTS_PAGE;
+    list->item = ngx_http_s3_walk_item;
+    list->done = ngx_http_s3_walk_done;
+    list->ctx = s;
+
+    ngx_http_s3_hold(s);
+    s3_store_list(list);
+}
+
+
+static int
+ngx_http_s3_walk_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
+{
+    ngx_http_s3_ctx_t *s = list->ctx;
+
+    uint32_t                  number;
+    ngx_http_s3_part_walk_t  *walk;
+
+    walk = s->walk;
+
+    if (entry == NULL || key.len > S3_MAX_KEY) {
+        walk->rc = S3_ECORRUPT;
+        return walk->rc;
+    }
+
+    walk->after_len = key.len;
+    ngx_memcpy(walk->after, key.data, key.len);
+
+    number = s3_upload_part_number(key);
+
+    if (number) {
+        walk->rc = walk->item(s, number, entry);
+    }
+
+    return walk->rc;
+}
+
+
+static void
+ngx_http_s3_walk_done(s3_list_t *list)
+{
+    ngx_http_s3_resume(list->ctx, ngx_http_s3_walk_next);
+}
+
+
+static void
+ngx_http_s3_walk_next(ngx_http_s3_ctx_t *s)
+{
+    int                       rc;
+    ngx_http_s3_part_walk_t  *walk;
+
+    walk = s->walk;
+    rc = s->list.rc;
+
+    if (rc == S3_OK && walk->rc != S3_DONE) {
+        rc = walk->rc;
+    }
+
+    if (rc != S3_OK) {
+        ngx_http_s3_error_rc(s, rc);
+        return;
+    }
+
+    if (s->list.truncated && walk->rc == S3_OK) {
+        ngx_http_s3_walk_page(s);
+        return;
+    }
+
+    walk->step(s);
+}
 
 
 void
@@ -93,63 +190,27 @@ ngx_http_s3_list_parts_found(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    op->after_len = s3_upload_part_key(op->after, s->route.key, s->upload_id,
-                                       ngx_min(op->head.part_marker, 65535),
-                                       NULL).len;
+    op->walk.item = ngx_http_s3_list_parts_item;
+    op->walk.step = ngx_http_s3_list_parts_end;
 
-    ngx_http_s3_list_parts_page(s);
-}
-
-
-static void
-ngx_http_s3_list_parts_page(ngx_http_s3_ctx_t *s)
-{
-    s3_list_t            *list;
-    ngx_http_s3_parts_t  *op;
-
-    op = s->op;
-    list = &s->list;
-
-    ngx_memzero(list, sizeof(s3_list_t));
-
-    list->store = s->store;
-    list->bucket = s->bucket->id + S3_SPACE_PARTS;
-    list->prefix = s3_upload_parts_prefix(op->prefix, s->route.key,
-                                          s->upload_id);
-    list->after = s3_str(op->after, op->after_len);
-    list->max = NGX_HTTP_S3_PARTS_PAGE;
-    list->item = ngx_http_s3_list_parts_item;
-    list->done = ngx_http_s3_list_parts_done;
-    list->ctx = s;
-
-    ngx_http_s3_hold(s);
-    s3_store_list(list);
+    ngx_http_s3_walk_parts(s, &op->walk, op->head.part_marker);
 }
 
 
 static int
-ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
+ngx_http_s3_list_parts_item(ngx_http_s3_ctx_t *s, uint32_t number,
     const s3_entry_t *entry)
 {
-    ngx_http_s3_ctx_t *s = list->ctx;
-
-    uint32_t              number;
     s3_version_t          version, best;
     ngx_http_s3_parts_t  *op;
 
     op = s->op;
 
-    number = s3_upload_part_number(key);
-
-    if (entry == NULL || number == 0 || key.len > S3_MAX_KEY) {
-        return S3_OK;
-    }
-
     if (number != op->number) {
         ngx_http_s3_list_parts_show(s);
 
         if (op->count == op->head.max) {
-            op->more = 1;
+            op->head.truncated = 1;
             return S3_DONE;
         }
 
@@ -164,9 +225,6 @@ ngx_http_s3_list_parts_item(s3_list_t *list, s3_str_t key,
             op->best = *entry;
         }
     }
-
-    op->after_len = key.len;
-    ngx_memcpy(op->after, key.data, key.len);
 
     return S3_OK;
 }
@@ -217,30 +275,13 @@ ngx_http_s3_list_parts_show(ngx_http_s3_ctx_t *s)
 
 
 static void
-ngx_http_s3_list_parts_done(s3_list_t *list)
-{
-    ngx_http_s3_resume(list->ctx, ngx_http_s3_list_parts_next);
-}
-
-
-static void
-ngx_http_s3_list_parts_next(ngx_http_s3_ctx_t *s)
+ngx_http_s3_list_parts_end(ngx_http_s3_ctx_t *s)
 {
     ngx_http_s3_parts_t  *op;
 
     op = s->op;
 
-    if (s->list.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->list.rc);
-        return;
-    }
-
-    if (s->list.truncated && !op->more) {
-        ngx_http_s3_list_parts_page(s);
-        return;
-    }
-
-    if (!op->more) {
+    if (!op->head.truncated) {
         ngx_http_s3_list_parts_show(s);
     }
 
@@ -265,7 +306,6 @@ ngx_http_s3_list_parts_send(ngx_http_s3_ctx_t *s)
     head->owner = &s->conf->owner;
     head->storage_class = ngx_http_s3_class_name(
                                              s->upload->entry.storage_class);
-    head->truncated = op->more;
     head->next_part_marker = op->last;
 
     if (!(s->upload->entry.checksum & 0x80)) {

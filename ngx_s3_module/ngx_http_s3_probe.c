@@ -35,15 +35,7 @@ ngx_http_s3_probe_bucket(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_probe_object(ngx_http_s3_ctx_t *s)
 {
-    if (s->head.rc == S3_ENOENT) {
-        s3_fault(&s->fault, S3_ERR_NO_SUCH_KEY, NULL);
-        s3_fault_add(&s->fault, "Key", s->route.key);
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    if (s->head.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->head.rc);
+    if (ngx_http_s3_check_object(s) != NGX_OK) {
         return;
     }
 

@@ -109,17 +109,9 @@ ngx_http_s3_put_commit(ngx_http_s3_ctx_t *s)
         put->entry.checksum = (uint8_t) (sum.alg | sum.type << 4);
     }
 
-    if (s->meta.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->meta.rc);
-        return;
-    }
-
-    put->meta = s3_meta_blob(&s->meta);
     put->test = s->cond.kind == S3_WRITE_ALWAYS ? NULL : ngx_http_s3_test;
-    put->done = ngx_http_s3_put_done;
 
-    ngx_http_s3_hold(s);
-    s3_store_put(put);
+    ngx_http_s3_put_with_meta(s, ngx_http_s3_put_done);
 }
 
 
@@ -223,6 +215,22 @@ ngx_http_s3_put_init(ngx_http_s3_ctx_t *s)
     put->ctx = s;
 
     return put;
+}
+
+
+void
+ngx_http_s3_put_with_meta(ngx_http_s3_ctx_t *s, void (*done)(s3_put_t *put))
+{
+    if (s->meta.rc != S3_OK) {
+        ngx_http_s3_error_rc(s, s->meta.rc);
+        return;
+    }
+
+    s->put.meta = s3_meta_blob(&s->meta);
+    s->put.done = done;
+
+    ngx_http_s3_hold(s);
+    s3_store_put(&s->put);
 }
 
 

@@ -477,6 +477,26 @@ ngx_http_s3_with_object(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step)
 }
 
 
+ngx_int_t
+ngx_http_s3_check_object(ngx_http_s3_ctx_t *s)
+{
+    if (s->head.rc == S3_OK) {
+        return NGX_OK;
+    }
+
+    if (s->head.rc == S3_ENOENT) {
+        s3_fault(&s->fault, S3_ERR_NO_SUCH_KEY, NULL);
+        s3_fault_add(&s->fault, "Key", s->route.key);
+        ngx_http_s3_fail(s);
+
+    } else {
+        ngx_http_s3_error_rc(s, s->head.rc);
+    }
+
+    return NGX_ERROR;
+}
+
+
 static void
 ngx_http_s3_head_done(s3_head_t *head)
 {

@@ -40,6 +40,8 @@ static ngx_http_s3_show_t ngx_http_s3_status_which(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_s3_status_loopback(ngx_http_request_t *r);
 static ngx_int_t ngx_http_s3_status_header(ngx_http_request_t *r,
     const char *name, const char *value, size_t len);
+static void ngx_http_s3_status_fault(char *text, uint32_t code, uint32_t err,
+    ngx_int_t percent);
 static ngx_chain_t *ngx_http_s3_status_json(ngx_http_request_t *r,
     ngx_s3_store_view_t *view);
 static json_t *ngx_http_s3_status_drive(ngx_s3_store_view_t *view,
@@ -327,11 +329,9 @@ void
 ngx_http_s3_drive_status(ngx_s3_store_view_t *view, ngx_uint_t drive,
     ngx_http_s3_drive_status_t *st)
 {
-    u_char                  *p, *last;
     int64_t                  pending;
     uint64_t                 n, total;
     uint32_t                 code, err;
-    ngx_uint_t               i;
     const s3_zdrive_t       *d;
     const s3_drive_stats_t  *stats;
 
@@ -380,47 +380,56 @@ ngx_http_s3_drive_status(ngx_s3_store_view_t *view, ngx_uint_t drive,
         st->refilled = ngx_min(st->refilled, 0.99);
     }
 
-    for (i = 0; i < 2; i++) {
+    code = ngx_http_s3_load(d->fault_code);
+    err = ngx_http_s3_load(d->fault_errno);
 
-        if (i == 0) {
-            code = ngx_http_s3_load(d->fault_code);
-            err = ngx_http_s3_load(d->fault_errno);
-            p = (u_char *) st->reason;
-
-            if (st->state == S3_DRIVE_MISSING && code == S3_ZFAULT_HUNG) {
-                st->state = S3_DRIVE_HUNG;
-            }
-
-            if (code == S3_ZFAULT_NONE) {
-                code = ngx_http_s3_state_faults[st->state];
-                err = 0;
-
-            } else if (st->state == S3_DRIVE_OK) {
-                code = S3_ZFAULT_NONE;
-                err = 0;
-            }
-
-        } else {
-            code = ngx_http_s3_load(d->last_code);
-            err = ngx_http_s3_load(d->last_errno);
-            p = (u_char *) st->last_error;
-        }
-
-        last = p + NGX_HTTP_S3_REASON_LEN - 1;
-        p = ngx_slprintf(p, last, "%s", s3_zone_fault_text(code));
-
-        if (i == 0 && st->state == S3_DRIVE_REFILLING) {
-            p = ngx_slprintf(p, last, ": %ui %%",
-                             (ngx_uint_t) (st->refilled * 100));
-        }
-
-        if (code != S3_ZFAULT_NONE && err != 0) {
-            p = ngx_slprintf(p, last, ": ");
-            (void) ngx_strerror((ngx_err_t) err, p, last - p);
-        }
+    if (st->state == S3_DRIVE_MISSING && code == S3_ZFAULT_HUNG) {
+        st->state = S3_DRIVE_HUNG;
     }
 
+    if (code == S3_ZFAULT_NONE) {
+        code = ngx_http_s3_state_faults[st->state];
+        err = 0;
+
+    } else if (st->state == S3_DRIVE_OK) {
+        code = S3_ZFAULT_NONE;
+        err = 0;
+    }
+
+    ngx_http_s3_status_fault(st->reason, code, err,
+                             st->state == S3_DRIVE_REFILLING
+                             ? (ngx_int_t) (st->refilled * 100) : -1);
+
+    code = ngx_http_s3_load(d->last_code);
+    err = ngx_http_s3_load(d->last_errno);
+
+    ngx_http_s3_status_fault(st->last_error, code, err, -1);
+
 #undef ngx_http_s3_load
+}
+
+
+/* percent: -1, there is none. */
+
+static void
+ngx_http_s3_status_fault(char *text, uint32_t code, uint32_t err,
+    ngx_int_t percent)
+{
+    u_char  *p, *last;
+
+    p = (u_char *) text;
+    last = p + NGX_HTTP_S3_REASON_LEN - 1;
+
+    p = ngx_slprintf(p, last, "%s", s3_zone_fault_text(code));
+
+    if (percent >= 0) {
+        p = ngx_slprintf(p, last, ": %i %%", percent);
+    }
+
+    if (code != S3_ZFAULT_NONE && err != 0) {
+        p = ngx_slprintf(p, last, ": ");
+        (void) ngx_strerror((ngx_err_t) err, p, last - p);
+    }
 }
 
 

@@ -97,15 +97,7 @@ ngx_http_s3_otag_load(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_otag_found(ngx_http_s3_ctx_t *s)
 {
-    if (s->head.rc == S3_ENOENT) {
-        s3_fault(&s->fault, S3_ERR_NO_SUCH_KEY, NULL);
-        s3_fault_add(&s->fault, "Key", s->route.key);
-        ngx_http_s3_fail(s);
-        return;
-    }
-
-    if (s->head.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->head.rc);
+    if (ngx_http_s3_check_object(s) != NGX_OK) {
         return;
     }
 
@@ -166,23 +158,15 @@ ngx_http_s3_otag_write(ngx_http_s3_ctx_t *s)
         }
     }
 
-    if (s->meta.rc != S3_OK) {
-        ngx_http_s3_error_rc(s, s->meta.rc);
-        return;
-    }
-
     put = ngx_http_s3_put_init(s);
 
     put->entry = *e;
     put->entry.kind = S3_KIND_OBJECT;
     put->entry.flags = 0;
     put->object = s->object;
-    put->meta = s3_meta_blob(&s->meta);
     put->test = ngx_http_s3_otag_test;
-    put->done = ngx_http_s3_otag_done;
 
-    ngx_http_s3_hold(s);
-    s3_store_put(put);
+    ngx_http_s3_put_with_meta(s, ngx_http_s3_otag_done);
 }
 
 

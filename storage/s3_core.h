@@ -73,6 +73,37 @@ s3_str_eq(s3_str_t a, s3_str_t b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* The case of ASCII letters ignored. */
+
+static inline uint8_t
+s3_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static inline int
+s3_str_caseeq(s3_str_t a, s3_str_t b)
+{
+    size_t i;
+
+    if (a.len != b.len) {
+        return 0;
+    }
+
+    if (s3_str_eq(a, b)) {
+        return 1;
+    }
+
+    for (i = 0; i < a.len; i++) {
+        if (a.data[i] != b.data[i]
+            && s3_lower(a.data[i]) != s3_lower(b.data[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
 /* Byte order, the shorter first where one is a prefix: S3's key order. */
 
 static inline int

@@ -77,7 +77,7 @@ s3_auth_header_find(s3_str_t name)
     int i;
 
     for (i = 0; i < S3_AUTH_H_MAX; i++) {
-        if (s3_sigv4_same(names[i], name)) {
+        if (s3_str_caseeq(names[i], name)) {
             return i;
         }
     }
@@ -438,9 +438,9 @@ s3_auth_anonymous(s3_auth_ctx_t *v)
 static int
 s3_auth_unsigned(s3_auth_ctx_t *v, s3_str_t name)
 {
-    return (s3_sigv4_same(s3_string("host"), name)
+    return (s3_str_caseeq(s3_string("host"), name)
             || (name.len >= 6
-                && s3_sigv4_same(s3_string("x-amz-"), s3_str(name.data, 6))))
+                && s3_str_caseeq(s3_string("x-amz-"), s3_str(name.data, 6))))
            && !s3_sigv4_is_signed(v->auth.signed_headers, name);
 }
 
@@ -461,7 +461,7 @@ static int
 s3_auth_all_signed(s3_auth_ctx_t *v)
 {
     size_t i, j, len;
-    uint8_t c, *list, *p;
+    uint8_t *list, *p;
     s3_str_t name;
 
     if (v->header[S3_AUTH_H_HOST].data == NULL
@@ -498,8 +498,7 @@ s3_auth_all_signed(s3_auth_ctx_t *v)
         }
 
         for (j = 0; j < name.len; j++) {
-            c = name.data[j];
-            *p++ = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+            *p++ = s3_lower(name.data[j]);
         }
 
         *p++ = ',';

@@ -5,38 +5,6 @@
 #pragma GCC visibility push(hidden)
 
 
-static uint8_t
-s3_canonical_lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-
-int
-s3_sigv4_same(s3_str_t a, s3_str_t b)
-{
-    size_t i;
-
-    if (a.len != b.len) {
-        return 0;
-    }
-
-    if (s3_str_eq(a, b)) {
-        return 1;
-    }
-
-    for (i = 0; i < a.len; i++) {
-        if (a.data[i] != b.data[i]
-            && s3_canonical_lower(a.data[i]) != s3_canonical_lower(b.data[i]))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 int
 s3_sigv4_next_name(s3_str_t *list, s3_str_t *name)
 {
@@ -67,7 +35,7 @@ s3_sigv4_is_signed(s3_str_t list, s3_str_t name)
     s3_str_t s;
 
     while (s3_sigv4_next_name(&list, &s)) {
-        if (s3_sigv4_same(s, name)) {
+        if (s3_str_caseeq(s, name)) {
             return 1;
         }
     }
@@ -158,14 +126,14 @@ s3_canonical_header(uint8_t *p, const s3_sigv4_canonical_t *c, s3_str_t name)
     size_t i;
 
     for (i = 0; i < name.len; i++) {
-        *p++ = s3_canonical_lower(name.data[i]);
+        *p++ = s3_lower(name.data[i]);
     }
 
     *p++ = ':';
     more = 0;
 
     for (i = 0; i < c->nheaders; i++) {
-        if (!s3_sigv4_same(c->headers[i].name, name)) {
+        if (!s3_str_caseeq(c->headers[i].name, name)) {
             continue;
         }
 

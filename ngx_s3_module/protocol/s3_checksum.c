@@ -41,38 +41,13 @@ s3_checksum_info(s3_checksum_alg_t alg)
 }
 
 
-static int
-s3_checksum_same(s3_str_t a, s3_str_t b)
-{
-    size_t i;
-    uint8_t x, y;
-
-    if (a.len != b.len) {
-        return 0;
-    }
-
-    for (i = 0; i < a.len; i++) {
-        x = a.data[i];
-        y = b.data[i];
-        x = x >= 'A' && x <= 'Z' ? x | 0x20 : x;
-        y = y >= 'A' && y <= 'Z' ? y | 0x20 : y;
-
-        if (x != y) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 s3_checksum_alg_t
 s3_checksum_by_name(s3_str_t name)
 {
     int i;
 
     for (i = 1; i < S3_CHECKSUM_LAST; i++) {
-        if (s3_checksum_same(s3_checksum_infos[i].name, name)) {
+        if (s3_str_caseeq(s3_checksum_infos[i].name, name)) {
             return (s3_checksum_alg_t) i;
         }
     }
@@ -87,7 +62,7 @@ s3_checksum_by_header(s3_str_t header)
     int i;
 
     for (i = 1; i < S3_CHECKSUM_LAST; i++) {
-        if (s3_checksum_same(s3_checksum_infos[i].header, header)) {
+        if (s3_str_caseeq(s3_checksum_infos[i].header, header)) {
             return (s3_checksum_alg_t) i;
         }
     }

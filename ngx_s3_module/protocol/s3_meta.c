@@ -218,31 +218,6 @@ s3_meta_add_named(s3_meta_t *m, unsigned int type, s3_str_t name,
 }
 
 
-static int
-s3_meta_caseeq(s3_str_t a, s3_str_t b)
-{
-    size_t i;
-    uint8_t x, y;
-
-    if (a.len != b.len) {
-        return 0;
-    }
-
-    for (i = 0; i < a.len; i++) {
-        x = a.data[i];
-        y = b.data[i];
-        x = x >= 'A' && x <= 'Z' ? x | 0x20 : x;
-        y = y >= 'A' && y <= 'Z' ? y | 0x20 : y;
-
-        if (x != y) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 /*
  * Is a USER field of that name there?  Then it is taken out and comes back,
  * joined, at the end.
@@ -262,7 +237,7 @@ s3_meta_join(s3_meta_t *m, s3_str_t name, s3_str_t value)
     }
 
     for (from = it.p; s3_meta_next(&it, &field) == 1; from = it.p) {
-        if (field.type != S3_META_USER || !s3_meta_caseeq(field.name, name)) {
+        if (field.type != S3_META_USER || !s3_str_caseeq(field.name, name)) {
             continue;
         }
 
@@ -612,8 +587,10 @@ s3_meta_verify(s3_str_t blob)
 }
 
 
-int
-s3_meta_find(s3_str_t blob, unsigned int type, s3_str_t *value)
+/* name: of a user field; data NULL where there are no names. */
+
+static int
+s3_meta_search(s3_str_t blob, unsigned int type, s3_str_t name, s3_str_t *value)
 {
     s3_meta_iter_t it;
     s3_meta_field_t field;
@@ -627,13 +604,22 @@ s3_meta_find(s3_str_t blob, unsigned int type, s3_str_t *value)
     }
 
     while ((rc = s3_meta_next(&it, &field)) == 1) {
-        if (field.type == type) {
+        if (field.type == type
+            && (name.data == NULL || s3_str_caseeq(field.name, name)))
+        {
             *value = field.value;
             return S3_OK;
         }
     }
 
     return rc == S3_DONE ? S3_ENOENT : rc;
+}
+
+
+int
+s3_meta_find(s3_str_t blob, unsigned int type, s3_str_t *value)
+{
+    return s3_meta_search(blob, type, s3_null_str, value);
 }
 
 
@@ -662,25 +648,7 @@ s3_meta_find_u64(s3_str_t blob, unsigned int type, uint64_t *value)
 int
 s3_meta_find_user(s3_str_t blob, s3_str_t name, s3_str_t *value)
 {
-    s3_meta_iter_t it;
-    s3_meta_field_t field;
-    int rc;
-
-    *value = s3_null_str;
-    rc = s3_meta_iter(&it, blob);
-
-    if (rc != S3_OK) {
-        return rc;
-    }
-
-    while ((rc = s3_meta_next(&it, &field)) == 1) {
-        if (field.type == S3_META_USER && s3_meta_caseeq(field.name, name)) {
-            *value = field.value;
-            return S3_OK;
-        }
-    }
-
-    return rc == S3_DONE ? S3_ENOENT : rc;
+    return s3_meta_search(blob, S3_META_USER, name, value);
 }
 
 
@@ -767,25 +735,22 @@ s3_meta_part(s3_str_t value, size_t i, s3_meta_part_t *part)
 
 
 int
-s3_meta_part_range(s3_str_t value, uint32_t number, uint64_t *first,
-                   uint64_t *size)
+s3_meta_part_find(s3_str_t value, uint32_t number, uint64_t *first,
+                  s3_meta_part_t *part)
 {
-    s3_meta_part_t part;
     size_t i;
     int rc;
 
-    for (i = 0, *first = 0; (rc = s3_meta_part(value, i, &part)) == S3_OK; i++)
-    {
-        if (part.number == number) {
-            *size = part.size;
-            return *first > UINT64_MAX - part.size ? S3_ECORRUPT : S3_OK;
-        }
-
-        if (*first > UINT64_MAX - part.size) {
+    for (i = 0, *first = 0; (rc = s3_meta_part(value, i, part)) == S3_OK; i++) {
+        if (*first > UINT64_MAX - part->size) {
             return S3_ECORRUPT;
         }
 
-        *first += part.size;
+        if (part->number == number) {
+            return S3_OK;
+        }
+
+        *first += part->size;
     }
 
     return rc;

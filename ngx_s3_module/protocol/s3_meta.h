@@ -158,14 +158,14 @@ int s3_meta_count(s3_str_t blob, unsigned int type);
 
 /*
  * Part tables: the number of parts and the digest length of a PARTS value
- * (S3_OK or S3_ECORRUPT); the i-th part (i < n, checked); the place in the
- * object of the part with that number (S3_OK, S3_ENOENT, S3_ECORRUPT).
+ * (S3_OK or S3_ECORRUPT); the i-th part (i < n, checked); the part with that
+ * number and where in the object it begins (S3_OK, S3_ENOENT, S3_ECORRUPT).
  */
 
 int s3_meta_parts(s3_str_t value, size_t *n, size_t *digest_len);
 int s3_meta_part(s3_str_t value, size_t i, s3_meta_part_t *part);
-int s3_meta_part_range(s3_str_t value, uint32_t number, uint64_t *first,
-                       uint64_t *size);
+int s3_meta_part_find(s3_str_t value, uint32_t number, uint64_t *first,
+                      s3_meta_part_t *part);
 
 #pragma GCC visibility pop
 

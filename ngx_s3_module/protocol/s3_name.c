@@ -3,27 +3,6 @@
 #pragma GCC visibility push(hidden)
 
 
-static int
-s3_name_caseeq(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    size_t i;
-    uint8_t x, y;
-
-    for (i = 0; i < n; i++) {
-        x = a[i];
-        y = b[i];
-        x = x >= 'A' && x <= 'Z' ? x | 0x20 : x;
-        y = y >= 'A' && y <= 'Z' ? y | 0x20 : y;
-
-        if (x != y) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
 int
 s3_host_bucket(s3_str_t host, const s3_str_t *domains, size_t n,
                s3_str_t *bucket)
@@ -54,7 +33,8 @@ s3_host_bucket(s3_str_t host, const s3_str_t *domains, size_t n,
         d = &domains[i];
 
         if (d->len == 0 || d->len > host.len
-            || !s3_name_caseeq(host.data + host.len - d->len, d->data, d->len))
+            || !s3_str_caseeq(s3_str(host.data + host.len - d->len, d->len),
+                              *d))
         {
             continue;
         }

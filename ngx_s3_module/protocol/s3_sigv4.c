@@ -337,7 +337,7 @@ s3_sigv4_check_names(s3_str_t list)
         }
 
         for (i = 0; i < n; i++) {
-            if (s3_sigv4_same(names[i], name)) {
+            if (s3_str_caseeq(names[i], name)) {
                 return 0;
             }
         }

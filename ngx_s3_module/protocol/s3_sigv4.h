@@ -106,10 +106,8 @@ s3_sigv4_parse_query(s3_sigv4_auth_t *a, const s3_uri_query_t *q, int express);
 /*
  * Takes the next name off a SignedHeaders list; 0 when there is none left.
  * s3_sigv4_is_signed(): whether the list holds a name, case ignored.
- * s3_sigv4_same(): whether two names are the same, case ignored.
  */
 
-int s3_sigv4_same(s3_str_t a, s3_str_t b);
 int s3_sigv4_next_name(s3_str_t *list, s3_str_t *name);
 int s3_sigv4_is_signed(s3_str_t list, s3_str_t name);
 

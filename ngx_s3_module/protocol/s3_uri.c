@@ -228,33 +228,13 @@ s3_uri_query_find(const s3_uri_query_t *q, s3_str_t name)
 }
 
 
-static uint8_t
-s3_uri_lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-
 const s3_uri_pair_t *
 s3_uri_query_find_nocase(const s3_uri_query_t *q, s3_str_t name)
 {
-    size_t i, j;
-    s3_str_t s;
+    size_t i;
 
     for (i = 0; i < q->n; i++) {
-        s = q->pair[i].name;
-
-        if (s.len != name.len) {
-            continue;
-        }
-
-        for (j = 0; j < s.len; j++) {
-            if (s3_uri_lower(s.data[j]) != s3_uri_lower(name.data[j])) {
-                break;
-            }
-        }
-
-        if (j == s.len) {
+        if (s3_str_caseeq(q->pair[i].name, name)) {
             return &q->pair[i];
         }
     }

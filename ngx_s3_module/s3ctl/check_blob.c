@@ -151,6 +151,22 @@ s3ctl_blob(s3_fs_t *fs, const uint8_t id[16], s3ctl_blob_t *b)
 }
 
 
+const char *
+s3ctl_shard_state(s3_fs_t *fs, const s3_ref_t *ref, int shard, uint64_t bytes)
+{
+    int rc;
+    s3ctl_blob_t b;
+
+    memset(&b, 0, sizeof(b));
+    rc = s3ctl_blob(fs, ref->id, &b);
+
+    return rc == S3_ENOENT                                 ? "missing"
+           : rc != S3_OK                                   ? "unreadable"
+           : b.bad || b.shard != shard || b.bytes != bytes ? "damaged"
+                                                           : "whole";
+}
+
+
 /* Ids are random: their bytes are the hash. */
 
 int

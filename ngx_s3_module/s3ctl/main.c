@@ -367,10 +367,15 @@ main(int argc, char **argv)
         rc = s3ctl_drive(&ctl, argv[i]);
     }
 
-    if (rc == S3_OK && s3ctl_commands[c].flags & S3CTL_STORE
-        && s3ctl_one_store(&ctl) < 0)
-    {
-        rc = S3_EFOREIGN;
+    if (rc == S3_OK && s3ctl_commands[c].flags & S3CTL_STORE) {
+        i = s3ctl_one_store(&ctl);
+
+        if (i >= 0) {
+            ctl.format = &ctl.drives[i].format;
+
+        } else {
+            rc = S3_EFOREIGN;
+        }
     }
 
     rc = rc == S3_OK ? ctl.run(&ctl) : S3CTL_FAILED;

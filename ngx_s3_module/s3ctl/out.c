@@ -280,25 +280,42 @@ s3ctl_ref(const s3ctl_t *ctl, const s3_ref_t *ref)
 /* Which keys. */
 
 int
-s3ctl_filter_init(s3ctl_filter_t *f, const s3ctl_t *ctl)
+s3ctl_bucket_id(const char *bucket, uint64_t *id)
 {
     char *end;
+
+    if (strncmp(bucket, "id:", 3) != 0) {
+        return S3_ENOENT;
+    }
+
+    *id = strtoull(bucket + 3, &end, 16);
+
+    return *end || end == bucket + 3 ? S3_EINVAL : S3_OK;
+}
+
+
+int
+s3ctl_filter_init(s3ctl_filter_t *f, const s3ctl_t *ctl)
+{
+    int rc;
 
     memset(f, 0, sizeof(*f));
     f->ctl = ctl;
 
-    if (ctl->bucket && strncmp(ctl->bucket, "id:", 3) == 0) {
-        f->ids[0] = strtoull(ctl->bucket + 3, &end, 16);
-        f->n = 1;
-        f->exact = 1;
+    rc = ctl->bucket ? s3ctl_bucket_id(ctl->bucket, &f->ids[0]) : S3_ENOENT;
 
-        if (*end || end == ctl->bucket + 3) {
-            s3ctl_say("\"%s\" is no bucket id", ctl->bucket);
-            return S3_EINVAL;
-        }
+    if (rc == S3_ENOENT) {
+        return S3_OK;
     }
 
-    return S3_OK;
+    f->n = 1;
+    f->exact = 1;
+
+    if (rc != S3_OK) {
+        s3ctl_say("\"%s\" is no bucket id", ctl->bucket);
+    }
+
+    return rc;
 }
 
 

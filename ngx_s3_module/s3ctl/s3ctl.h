@@ -59,6 +59,7 @@ struct s3ctl_s {
     int (*run)(s3ctl_t *ctl);
     s3ctl_drive_t drives[S3_MAX_DRIVES];
     unsigned n;
+    const s3_format_t *format; /* of the store, for commands that need one */
 
     const char *bucket; /* a name, or id:HEX; NULL: all */
     s3_str_t key;       /* key.data NULL: all */
@@ -90,6 +91,9 @@ s3ctl_drive_t *s3ctl_place(s3ctl_t *ctl, unsigned i);
  * the first in the list, or -1 after a message. */
 int s3ctl_one_store(s3ctl_t *ctl);
 
+
+/* The number in id:HEX.  S3_ENOENT: it is a name; S3_EINVAL. */
+int s3ctl_bucket_id(const char *bucket, uint64_t *id);
 
 /* Which keys are meant.  A name stands for the ids that bucket had: objects,
  * uploads and parts of each. */
@@ -207,6 +211,10 @@ s3ctl_holds(const s3_entry_t *e, unsigned drive)
  * drive has none. */
 int s3ctl_shard(const s3_place_t *place, const s3_ref_t *ref, unsigned drive,
                 uint64_t *bytes);
+
+/* What a drive has of it: "whole", "damaged", "missing" or "unreadable". */
+const char *
+s3ctl_shard_state(s3_fs_t *fs, const s3_ref_t *ref, int shard, uint64_t bytes);
 
 /* Numbers of the segments in log/, of the tables in index/; sorted. */
 int s3ctl_files(s3_fs_t *fs, const char *dir, uint32_t **ids, size_t *n);

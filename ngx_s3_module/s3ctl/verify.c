@@ -56,13 +56,13 @@ static int
 s3ctl_verify_bucket(s3ctl_verify_t *v)
 {
     int rc;
-    char *end;
     s3_bucket_op_t *op;
     const char *name = v->ctl->bucket;
 
-    if (strncmp(name, "id:", 3) == 0) {
-        v->bucket = strtoull(name + 3, &end, 16);
-        return *end || end == name + 3 ? S3_EINVAL : S3_OK;
+    rc = s3ctl_bucket_id(name, &v->bucket);
+
+    if (rc != S3_ENOENT) {
+        return rc;
     }
 
     op = calloc(1, sizeof(*op));
@@ -211,13 +211,13 @@ s3ctl_verify_read(s3ctl_verify_t *v)
 static void
 s3ctl_verify_shards(s3ctl_verify_t *v)
 {
-    int rc, shard;
+    int shard;
     size_t at;
     unsigned i;
     uint64_t bytes;
     s3_ref_t ref;
     s3_place_t *place;
-    s3ctl_blob_t b;
+    const char *state;
     s3_str_t refs = v->object->record.refs;
     const s3_entry_t *e = &v->object->entry;
 
@@ -240,19 +240,15 @@ s3ctl_verify_shards(s3ctl_verify_t *v)
                 continue;
             }
 
-            memset(&b, 0, sizeof(b));
-            rc = s3ctl_blob(v->store.fs[i], ref.id, &b);
+            state = s3ctl_shard_state(v->store.fs[i], &ref, shard, bytes);
 
-            if (rc != S3_OK || b.bad || b.shard != shard || b.bytes != bytes) {
+            if (strcmp(state, "whole") != 0) {
                 v->damaged++;
                 s3ctl_begin(v->ctl, "shard");
                 s3ctl_number(v->ctl, "drive", i);
                 s3ctl_number(v->ctl, "shard", (unsigned) shard);
                 s3ctl_hex(v->ctl, "blob", ref.id, 16);
-                s3ctl_text(v->ctl, "state",
-                           rc == S3_ENOENT ? "missing"
-                           : rc != S3_OK   ? "unreadable"
-                                           : "damaged");
+                s3ctl_text(v->ctl, "state", state);
                 s3ctl_end(v->ctl);
             }
         }
@@ -353,7 +349,7 @@ s3ctl_verify(s3ctl_t *ctl)
     }
 
     v->ctl = ctl;
-    v->format = &ctl->drives[s3ctl_one_store(ctl)].format;
+    v->format = ctl->format;
 
     status = s3ctl_verify_run(v);
 

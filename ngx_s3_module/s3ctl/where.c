@@ -58,16 +58,15 @@ s3ctl_where_bucket(s3ctl_where_t *w)
     int rc;
     unsigned i;
     uint64_t id;
-    char *end;
     s3_version_t version, newest;
     const char *name = w->ctl->bucket;
 
-    if (strncmp(name, "id:", 3) == 0) {
-        w->bucket = strtoull(name + 3, &end, 16);
-        return *end || end == name + 3 ? S3_EINVAL : S3_OK;
+    rc = s3ctl_bucket_id(name, &w->bucket);
+
+    if (rc != S3_ENOENT) {
+        return rc;
     }
 
-    rc = S3_ENOENT;
     newest = s3_version_none;
 
     for (i = 0; i < w->format->drives; i++) {
@@ -121,12 +120,11 @@ s3ctl_where_find(s3ctl_where_t *w)
 static void
 s3ctl_where_blob(s3ctl_where_t *w, const s3_entry_t *e, const s3_ref_t *ref)
 {
-    int rc, drive, shard;
+    int drive, shard;
     unsigned rank, whole;
     uint64_t bytes;
     char path[S3_BLOB_PATH];
     const char *state;
-    s3ctl_blob_t b;
     s3ctl_site_t *s;
     const s3ctl_t *ctl = w->ctl;
 
@@ -145,14 +143,8 @@ s3ctl_where_blob(s3ctl_where_t *w, const s3_entry_t *e, const s3_ref_t *ref)
 
         s = &w->sites[drive];
         shard = s3ctl_shard(&w->place, ref, (unsigned) drive, &bytes);
-        memset(&b, 0, sizeof(b));
-        rc = s->drive ? s3ctl_blob(s->drive->fs, ref->id, &b) : S3_EUNAVAIL;
-
-        state = s->drive == NULL                                ? "not-given"
-                : rc == S3_ENOENT                               ? "missing"
-                : rc != S3_OK                                   ? "unreadable"
-                : b.bad || b.shard != shard || b.bytes != bytes ? "damaged"
-                                                                : "whole";
+        state = s->drive ? s3ctl_shard_state(s->drive->fs, ref, shard, bytes)
+                         : "not-given";
         whole += strcmp(state, "whole") == 0;
 
         if (s->drive && strcmp(state, "whole") != 0
@@ -316,7 +308,7 @@ s3ctl_where(s3ctl_t *ctl)
     }
 
     w->ctl = ctl;
-    w->format = &ctl->drives[s3ctl_one_store(ctl)].format;
+    w->format = ctl->format;
     s3_place_init(&w->place, w->format->drives, s3_get64(w->format->store));
 
     s3ctl_where_open(w);

@@ -117,17 +117,20 @@ class Loop:
         self.path = world.top / f"drive{index}"
         self.image = pathlib.Path(backing or world.top) / f"image{index}"
         self.path.mkdir()
+        self.size = int(size[:-1]) * {"M": 2**20, "G": 2**30}[size[-1]]
         self.mounted = False
         self.device = None
+        self.make()
+        self.mount()
+
+    def make(self):
         with open(self.image, "wb") as f:
-            scale = {"M": 2**20, "G": 2**30}[size[-1]]
-            f.truncate(int(size[:-1]) * scale)
-        if kind == "ext4":
+            f.truncate(self.size)
+        if self.kind == "ext4":
             sh("mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=1",
                "-m", "0", self.image)
         else:
             sh("mkfs.xfs", "-q", "-K", "-f", self.image)
-        self.mount()
 
     def mount(self, options="noatime"):
         if self.device is None:
@@ -382,8 +385,8 @@ class World:
         part, self.seen = text[self.seen:], len(text)
         return part
 
-    def count(self, pattern, text=None):
-        return len(re.findall(pattern, self.log() if text is None else text))
+    def count(self, pattern):
+        return len(re.findall(pattern, self.log()))
 
     def says(self, pattern, seconds=15):
         return until(f'the log says "{pattern}"', seconds,

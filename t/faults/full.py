@@ -5,15 +5,13 @@ import time
 from faults import Loop, World, until
 from load import Client, Load, content
 
-SIZES = (1024, 65536, 300 * 1024, 3 * 1024 * 1024)
 
-
-def fill(client, status=200, size=1 << 20, start=0, most=2000):
-    """Puts objects until the answer is another one; how many."""
-    for i in range(start, start + most):
-        answer = client.ask("PUT", f"/load/fill/{i}", body=content(i, size))
+def fill(client):
+    """Puts objects of 1 MiB until the answer is another one; how many."""
+    for i in range(2000):
+        answer = client.ask("PUT", f"/load/fill/{i}", body=content(i, 1 << 20))
         assert answer is not None, "no answer"
-        if answer.status != status:
+        if answer.status != 200:
             return i, answer
     raise AssertionError("it does not get full")
 
@@ -22,8 +20,7 @@ def full(kind, size, rounds):
     with World([lambda w, i: Loop(w, i, kind, size)] * 4, workers=2,
                more="s3_zone_size 16m; s3_log_segment 1m;") as world:
         world.start()
-        load = Load(world, threads=2)
-        load.make_bucket()
+        Load(world).make_bucket()
         client = Client(world.port, 60)
         said = []
         for _ in range(rounds):
@@ -52,7 +49,6 @@ def full(kind, size, rounds):
             took = until("space is back", 90, again, 0.5)
             said.append(f"{n} MiB, deleted in {deleted:.1f} s, writable "
                         f"{took:.1f} s later")
-        load.keys = {}
         world.stop()
     return "; ".join(said)
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 
-from drives import SMALL, needed, put_get
+from drives import SMALL, needed
 from faults import Directory, Loop, World, sh, until
 from load import Load
 from start import formatted, states
@@ -120,10 +120,7 @@ def test_mount(long):
         device = victim.device
         victim.device = None
         victim.image = world.top / "another"
-        with open(victim.image, "wb") as f:
-            f.truncate(2**30)
-        sh("mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=1", "-m", "0",
-           victim.image)
+        victim.make()
         victim.mount()
         until("it is new", 20, lambda: states(world)[0] == "refilling")
         in_use(world, 0)

@@ -12,7 +12,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     s3_meta_t m;
     s3_meta_checksum_t c;
     s3_meta_part_t part;
-    uint64_t a, b;
+    uint64_t a;
     size_t n, digest_len;
     uint8_t without;
 
@@ -27,7 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             __builtin_trap();
         }
 
-        (void) s3_meta_part_range(v, 3, &a, &b);
+        (void) s3_meta_part_find(v, 3, &a, &part);
     }
 
     (void) s3_meta_find_checksum(blob, &c);

@@ -6,15 +6,9 @@ import socket
 import threading
 import time
 
-from limits import MIB, Server, private, signed, until
+from limits import MIB, Server, head, private, until
 
 GROWTH = 8 * MIB        # of private memory, while a body goes on
-
-
-def head(server, method, path, headers):
-    lines = signed(method, f"127.0.0.1:{server.port}", path, "", headers)
-    return (f"{method} {path} HTTP/1.1\r\n" + "".join(
-        f"{k}: {v}\r\n" for k, v in lines.items()))
 
 
 def answer(s, seconds=20):
@@ -100,9 +94,9 @@ def test_endless(long):
         server.start()
         assert server.ask("PUT", "/bucket").status == 200
         first = head(server, "PUT", "/bucket/endless", {
-            "transfer-encoding": "chunked"}) + "\r\n"
+            "transfer-encoding": "chunked"}) + b"\r\n"
         piece = b"10000\r\n" + os.urandom(65536) + b"\r\n"
-        grown, used = endless(server, first.encode(), piece, 40 * MIB, total)
+        grown, used = endless(server, first, piece, 40 * MIB, total)
         assert grown < GROWTH, grown
         assert server.ask("HEAD", "/bucket/endless").status == 404
         server.sane()
@@ -122,8 +116,7 @@ def test_limit(long):
                        "x-amz-content-sha256":
                        "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}):
             s = socket.create_connection(("127.0.0.1", server.port), 20)
-            s.sendall((head(server, "PUT", "/bucket/more", extra)
-                       + "\r\n").encode())
+            s.sendall(head(server, "PUT", "/bucket/more", extra) + b"\r\n")
             got = answer(s)
             s.close()
             assert b"<Code>EntityTooLarge</Code>" in got, got[:500]
@@ -138,8 +131,8 @@ def long_limit(long):
         server.start()
         assert server.ask("PUT", "/bucket").status == 200
         s = socket.create_connection(("127.0.0.1", server.port), 60)
-        s.sendall((head(server, "PUT", "/bucket/more", {
-            "transfer-encoding": "chunked"}) + "\r\n").encode())
+        s.sendall(head(server, "PUT", "/bucket/more", {
+            "transfer-encoding": "chunked"}) + b"\r\n")
         piece = b"100000\r\n" + bytes(MIB) + b"\r\n"
         sent, got = 0, b""
         s.settimeout(60)
@@ -173,14 +166,14 @@ def test_chunks(long):
             "x-amz-decoded-content-length": str(2**30),
             "x-amz-trailer": "x-amz-checksum-crc32",
             "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        }) + "\r\n"
-        grown, used = endless(server, first.encode(), (b"2000\r\n"
+        }) + b"\r\n"
+        grown, used = endless(server, first, (b"2000\r\n"
                               + bytes(8192) + b"\r\n") * 8,
                               20 * MIB, total)
         assert grown < GROWTH, grown
         assert used < 1, used
         s = socket.create_connection(("127.0.0.1", server.port), 20)
-        s.sendall(first.encode() + b"1\r\nx\r\n" * 50000)
+        s.sendall(first + b"1\r\nx\r\n" * 50000)
         got = answer(s)
         s.close()
         assert b"<Code>InvalidChunkSizeError</Code>" in got, got[:300]
@@ -197,14 +190,14 @@ def test_headers(long):
     with Server(workers=1) as server:
         server.start()
         assert server.ask("PUT", "/bucket").status == 200
-        text = head(server, "GET", "/bucket/key", {})
-        fat = "".join(f"x-fat-{i}: {'y' * 7900}\r\n" for i in range(3))
+        text = head(server, "GET", "/bucket/key")
+        fat = b"".join(b"x-fat-%d: %s\r\n" % (i, b"y" * 7900) for i in range(3))
         pids = server.workers()
         base = sum(private(p) for p in pids)
         held = []
         for _ in range(n):
             s = socket.create_connection(("127.0.0.1", server.port), 20)
-            s.sendall((text + fat).encode())
+            s.sendall(text + fat)
             held.append(s)
         time.sleep(0.5)
         each = (sum(private(p) for p in pids) - base) / n
@@ -216,7 +209,7 @@ def test_headers(long):
             assert b"<Code>NoSuchKey</Code>" in got, got[:300]
             s.close()
         s = socket.create_connection(("127.0.0.1", server.port), 20)
-        s.sendall((text + fat + fat).encode() + b"\r\n")
+        s.sendall(text + fat + fat + b"\r\n")
         got = answer(s)
         s.close()
         assert re.match(rb"HTTP/1.1 400 ", got), got[:300]

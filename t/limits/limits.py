@@ -5,14 +5,13 @@ import pathlib
 import re
 import resource
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "faults"))
 
-import faults               # noqa: E402
+import faults               # noqa: E402,F401
 from faults import Directory, World, until     # noqa: E402,F401
-from load import Client, signed        # noqa: E402,F401
+from load import Client, signed        # noqa: E402
 
 MIB = 2**20
 CONNECTIONS = 16384
@@ -62,6 +61,13 @@ class Server(World):
             if " (12: Cannot allocate memory)" not in line
             and not (slow and " takes longer than 3000 ms" in line)]
         assert not bad, bad[:5]
+
+
+def head(server, method, path, headers=None):
+    """A request up to its headers, signed; the empty line is not there yet."""
+    lines = signed(method, f"127.0.0.1:{server.port}", path, "", headers or {})
+    return (f"{method} {path} HTTP/1.1\r\n" + "".join(
+        f"{k}: {v}\r\n" for k, v in lines.items())).encode()
 
 
 def private(pid):

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 
-from limits import MIB, Client, Server, many_files, private, signed, until
+from limits import MIB, Client, Server, head, many_files, until
 
 IDLE, UPLOADS, DOWNLOADS = 10000, 1000, 1000
 BEGUN = 50              # of the uploads: so many have sent stripes already
@@ -18,14 +18,6 @@ TIMEOUT = 9             # s, client_body_timeout and send_timeout
 # bytes of private memory for each, at most: docs/operations.md
 PER_IDLE = 2 * 1024
 PER_REQUEST = 3 * 4 * 128 * 1024 + 160 * 1024
-
-
-def head(server, method, path, length=None):
-    lines = signed(method, f"127.0.0.1:{server.port}", path, "", {})
-    if length is not None:
-        lines["content-length"] = length
-    return (f"{method} {path} HTTP/1.1\r\n" + "".join(
-        f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n").encode()
 
 
 def connect(server, window=None):
@@ -63,10 +55,6 @@ def sockets(server):
     return n
 
 
-def memory(server):
-    return sum(private(p) for p in [server.pid(), *server.workers()])
-
-
 def test_many(long):
     many_files()
     more = (f"client_body_timeout {TIMEOUT}s; send_timeout {TIMEOUT}s; "
@@ -87,7 +75,7 @@ def many(server, pool, held):
     assert server.ask("PUT", "/bucket/large",
                       body=os.urandom(SIZE)).status == 200
     alone = pool.submit(latencies, server.port, 2).result()
-    base, fds = memory(server), sockets(server)
+    base, fds = server.memory(), sockets(server)
 
     # half have never said a word, half have had an answer
     idle = [connect(server) for _ in range(IDLE)]
@@ -96,20 +84,22 @@ def many(server, pool, held):
         s.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
     for s in idle[::2]:
         assert s.recv(4096).startswith(b"HTTP/1.1 403")
-    per_idle = (memory(server) - base) / IDLE
+    per_idle = (server.memory() - base) / IDLE
     assert per_idle < PER_IDLE, per_idle
-    with_idle = memory(server)
+    with_idle = server.memory()
 
     up = [connect(server) for _ in range(UPLOADS)]
     held += up
     for i, s in enumerate(up):
-        s.sendall(head(server, "PUT", f"/bucket/slow/{i}", SIZE) + b"x" * 10)
+        s.sendall(head(server, "PUT", f"/bucket/slow/{i}",
+                       {"content-length": str(SIZE)})
+                  + b"\r\n" + b"x" * 10)
     for s in up[:BEGUN]:
         s.sendall(bytes(1300 * 1024))
     down = [connect(server, 4096) for _ in range(DOWNLOADS)]
     held += down
     for s in down:
-        s.sendall(head(server, "GET", "/bucket/large"))
+        s.sendall(head(server, "GET", "/bucket/large") + b"\r\n")
 
     during = pool.submit(latencies, server.port, 6)
     most, ended = 0, time.monotonic() + 6
@@ -119,7 +109,7 @@ def many(server, pool, held):
         for s in down:
             got = s.recv(4)
             assert got
-        most = max(most, memory(server))
+        most = max(most, server.memory())
         time.sleep(0.7)
     during = during.result()
     now = sockets(server) - fds
@@ -139,7 +129,7 @@ def many(server, pool, held):
 
     def small():
         nonlocal after
-        after = memory(server)
+        after = server.memory()
         return after < with_idle + (most - with_idle) / 4 + 32 * MIB
     until("memory is given back", 15, small, 0.5)
     for s in held:

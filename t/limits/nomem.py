@@ -16,7 +16,7 @@ import time
 import xml.etree.ElementTree as ET
 import zlib
 
-from limits import HERE, Client, Server, faults, until
+from limits import Client, Server, faults, until
 
 PLUGIN = faults.BUILD / "nomem.so"
 FOREVER = 2**31
@@ -64,6 +64,18 @@ class Requests:
         self.expected[key] = [data]
         return data
 
+    def there(self, key, size):
+        """The data of one that need not be put again."""
+        if key not in self.expected:
+            self.put(key, size)
+        return self.expected[key][0]
+
+    def became(self, key, ok, data, meta=False):
+        """Written; if that has failed it may be what it was."""
+        old = [] if ok else self.expected.get(key, [None])
+        self.expected[key] = old + [data]
+        self.look(key, meta)
+
     def upload(self, key):
         a = self.free("POST", f"/bucket/{key}", "uploads=")
         return ET.fromstring(a.body).find("{*}UploadId").text
@@ -92,12 +104,10 @@ class Requests:
                 "content-encoding": "aws-chunked",
                 "x-amz-content-sha256":
                     "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
-        old = self.expected.get(key, [None])
 
         def check(a):
             ok = a is not None and a.status == 200
-            self.expected[key] = [data] if ok else old + [data]
-            self.look(key, meta=ok)
+            self.became(key, ok, data, meta=ok)
         return ("PUT", f"/bucket/{key}", "", headers, body, check)
 
     def look(self, key, meta=False):
@@ -130,9 +140,7 @@ class Requests:
 
     def reading(self, size, headers=None, want=slice(None), method="GET"):
         key = f"get/{size}"
-        if key not in self.expected:
-            self.put(key, size)
-        data = self.expected[key][0]
+        data = self.there(key, size)
 
         def check(a):
             if a and a.status in (200, 206) and method == "GET":
@@ -156,7 +164,7 @@ class Requests:
         return self.reading(LARGE, method="HEAD")
 
     def attributes(self):
-        self.reading(SMALL)
+        self.there(f"get/{SMALL}", SMALL)
         return ("GET", f"/bucket/get/{SMALL}", "attributes=", {
             "x-amz-object-attributes": "ETag,Checksum,ObjectSize"}, None,
             None)
@@ -171,8 +179,7 @@ class Requests:
 
     def list_v2(self):
         for i in range(5):
-            if f"list/{i}/x" not in self.expected:
-                self.put(f"list/{i}/x", 10)
+            self.there(f"list/{i}/x", 10)
         return self.listing(
             "/bucket", "delimiter=%2F&list-type=2&max-keys=4&prefix=list%2F",
             [f"list/{i}/" for i in range(4)], "Prefix")
@@ -182,12 +189,9 @@ class Requests:
 
     def delete(self):
         self.put("delete", LARGE)
-        before = self.expected["delete"]
 
         def check(a):
-            ok = a is not None and a.status == 204
-            self.expected["delete"] = [None] if ok else before + [None]
-            self.look("delete")
+            self.became("delete", a is not None and a.status == 204, None)
         return ("DELETE", "/bucket/delete", "", None, None, check)
 
     def delete_many(self):
@@ -203,9 +207,7 @@ class Requests:
                 for e in ET.fromstring(a.body).iterfind("{*}Deleted/{*}Key"):
                     gone.add(e.text)
             for k in keys:
-                self.expected[k] = ([None] if k in gone
-                                    else self.expected[k] + [None])
-                self.look(k)
+                self.became(k, k in gone, None)
         return ("POST", "/bucket", "delete=", self.md5(body), body, check)
 
     @staticmethod
@@ -214,18 +216,12 @@ class Requests:
             hashlib.md5(body).digest()).decode()}
 
     def copying(self, size):
-        if f"get/{size}" not in self.expected:
-            self.put(f"get/{size}", size)
-        key = f"copy/{size}"
-        data, old = self.expected[f"get/{size}"][0], self.expected.get(
-            key, [None])
+        data = self.there(f"get/{size}", size)
 
         def check(a):
-            ok = (a is not None and a.status == 200
-                  and b"<CopyObjectResult" in a.body)
-            self.expected[key] = [data] if ok else old + [data]
-            self.look(key)
-        return ("PUT", f"/bucket/{key}", "", {
+            self.became(f"copy/{size}", a is not None and a.status == 200
+                        and b"<CopyObjectResult" in a.body, data)
+        return ("PUT", f"/bucket/copy/{size}", "", {
             "x-amz-copy-source": f"/bucket/get/{size}"}, None, check)
 
     def copy_small(self):
@@ -255,8 +251,7 @@ class Requests:
 
     def upload_part_copy(self):
         upload = self.upload("part")
-        if f"get/{LARGE}" not in self.expected:
-            self.put(f"get/{LARGE}", LARGE)
+        self.there(f"get/{LARGE}", LARGE)
         return ("PUT", "/bucket/part", f"partNumber=1&uploadId={upload}",
                 {"x-amz-copy-source": f"/bucket/get/{LARGE}"}, None,
                 lambda a: self.free("DELETE", "/bucket/part",
@@ -276,7 +271,6 @@ class Requests:
         self.n += 1
         data = data_of(self.n, CODED * 3)
         upload, etag = self.with_part("whole", data)
-        old = self.expected.get("whole", [None])
         body = ("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
                 f"<ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
                 ).encode()
@@ -284,14 +278,12 @@ class Requests:
         def check(a):
             ok = (a is not None and a.status == 200
                   and b"<CompleteMultipartUploadResult" in a.body)
-            self.expected["whole"] = [data] if ok else old + [data]
-            self.look("whole")
+            self.became("whole", ok, data)
             if not ok:
                 # it can be taken up again, or was there
                 self.free("POST", "/bucket/whole", f"uploadId={upload}",
                           body=body)
-                self.expected["whole"] = [data]
-                self.look("whole")
+                self.became("whole", True, data)
         return ("POST", "/bucket/whole", f"uploadId={upload}", None, body, check)
 
     def upload_abort(self):
@@ -318,11 +310,11 @@ class Requests:
                 check)
 
     def tag_get(self):
-        self.reading(SMALL)
+        self.there(f"get/{SMALL}", SMALL)
         return ("GET", f"/bucket/get/{SMALL}", "tagging=", None, None, None)
 
     def tag_delete(self):
-        self.reading(SMALL)
+        self.there(f"get/{SMALL}", SMALL)
         return ("DELETE", f"/bucket/get/{SMALL}", "tagging=", None, None, None)
 
     def bucket_create(self):

@@ -289,6 +289,22 @@ bed_delete(bed_t *b, unsigned store, s3_str_t key)
 }
 
 
+/* BED_BUCKET in the list of buckets, where walks through all keys find it. */
+
+static inline int
+bed_put_bucket(bed_t *b)
+{
+    s3_put_t put;
+
+    bed_init_put(b, 0, &put, s3_string("bucket"), S3_KIND_OBJECT);
+    put.bucket = S3_BUCKET_BUCKETS;
+    put.entry.extra_len = 8;
+    s3_put64(put.entry.extra, BED_BUCKET);
+
+    return bed_commit(b, &put);
+}
+
+
 static inline void
 bed_flag_head(s3_head_t *head)
 {

@@ -254,3 +254,27 @@ s3_nodebed_stop(s3_nodebed_t *nb, unsigned how)
 
     nb->below = nb->pid + 1;
 }
+
+
+void
+s3_nodebed_heal(s3_nodebed_t *nb, uint64_t us)
+{
+    s3_store_heal(nb->b->store[0], 1);
+    s3_sim_sleep(nb->sim, us);
+    s3_store_heal(nb->b->store[0], 0);
+    s3_sim_sleep(nb->sim, S3_NODEBED_SECOND);
+}
+
+
+void
+s3_nodebed_quit(s3_nodebed_t *nb)
+{
+    unsigned j;
+
+    for (j = 0; j < nb->b->n_stores; j++) {
+        s3_store_heal(nb->b->store[j], 0);
+    }
+
+    s3_sim_sleep(nb->sim, nb->b->n_stores * S3_NODEBED_SECOND);
+    s3_nodebed_stop(nb, 0);
+}

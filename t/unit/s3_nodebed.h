@@ -72,6 +72,10 @@ void s3_nodebed_start(s3_nodebed_t *nb, uint32_t missing);
 void s3_nodebed_stop(s3_nodebed_t *nb, unsigned how);
 void s3_nodebed_kill(s3_nodebed_t *nb, unsigned j); /* kill -9 of one */
 
+/* The first store heals for so long; nobody does, and all end as they should. */
+void s3_nodebed_heal(s3_nodebed_t *nb, uint64_t us);
+void s3_nodebed_quit(s3_nodebed_t *nb);
+
 /* As s3_node_attach() wants it. */
 int s3_nodebed_alive(void *nb, int64_t pid);
 

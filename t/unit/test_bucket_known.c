@@ -8,15 +8,7 @@
  * the node has changed one; and never is an old one taken for the newest.
  */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
+S3_TEST_KILLS
 
 
 #define NAME s3_string("my-bucket")

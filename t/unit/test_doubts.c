@@ -8,16 +8,7 @@
  * asks for: somebody decides them within seconds.
  */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
+S3_TEST_KILLS
 
 #define SECOND S3_NODEBED_SECOND
 #define SOON (4 * SECOND)
@@ -30,16 +21,10 @@ static uint8_t *data;
 static void
 make(uint64_t seed)
 {
-    s3_put_t bucket;
-
     s3_nodebed_init(&nb, &b, seed, 4, 2, 1024 * 1024);
     s3_nodebed_start(&nb, 0);
 
-    bed_init_put(&b, 0, &bucket, s3_string("bucket"), S3_KIND_OBJECT);
-    bucket.bucket = S3_BUCKET_BUCKETS;
-    bucket.entry.extra_len = 8;
-    s3_put64(bucket.entry.extra, BED_BUCKET);
-    CHECK_INT(bed_commit(&b, &bucket), S3_OK);
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
     CHECK_INT(bed_put(&b, 0, s3_string("key"), 0, data, 100, 0, 100), S3_OK);
     s3_sim_sleep(b.sim, 2 * SECOND);
 }

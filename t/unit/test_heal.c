@@ -11,15 +11,7 @@
  * whatever the drives went through before.
  */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
+S3_TEST_KILLS
 
 
 #define SECOND S3_NODEBED_SECOND
@@ -39,14 +31,7 @@ start(uint32_t missing)
 static void
 stop(void)
 {
-    unsigned j;
-
-    for (j = 0; j < b.n_stores; j++) {
-        s3_store_heal(b.store[j], 0);
-    }
-
-    s3_sim_sleep(b.sim, b.n_stores * SECOND);
-    s3_nodebed_stop(&nb, 0);
+    s3_nodebed_quit(&nb);
 }
 
 
@@ -69,10 +54,7 @@ unmake(void)
 static void
 heal(uint64_t us)
 {
-    s3_store_heal(b.store[0], 1);
-    s3_sim_sleep(b.sim, us);
-    s3_store_heal(b.store[0], 0);
-    s3_sim_sleep(b.sim, SECOND);
+    s3_nodebed_heal(&nb, us);
 }
 
 
@@ -91,19 +73,6 @@ name_of(unsigned i)
     static char name[32];
 
     return s3_str(name, (size_t) snprintf(name, sizeof(name), "k%03u", i));
-}
-
-
-static void
-put_bucket(void)
-{
-    s3_put_t put;
-
-    bed_init_put(&b, 0, &put, s3_string("bucket"), S3_KIND_OBJECT);
-    put.bucket = S3_BUCKET_BUCKETS;
-    put.entry.extra_len = 8;
-    s3_put64(put.entry.extra, BED_BUCKET);
-    CHECK_INT(bed_commit(&b, &put), S3_OK);
 }
 
 
@@ -234,7 +203,7 @@ test_recode(uint64_t seed, unsigned n, unsigned m)
     s3_version_t was, origin;
 
     make(seed, n, m);
-    put_bucket();
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
 
     for (d = 0; d < n; d++) {
         stop();
@@ -287,7 +256,7 @@ test_refill(uint64_t seed, unsigned n, unsigned m)
     s3_zone_t *z;
 
     make(seed, n, m);
-    put_bucket();
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
     put_all(7);
 
     for (i = 0; i < 3; i++) {
@@ -340,7 +309,7 @@ test_refill_busy(uint64_t seed)
     s3_zone_t *z;
 
     make(seed, 4, 2);
-    put_bucket();
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
     put_all(1);
     stop();
     nb.disks[2] = s3_memfs_create(b.sim, 2, 0);
@@ -402,7 +371,7 @@ test_scrub(uint64_t seed, unsigned n, unsigned m, int log)
     char dir[16];
 
     make(seed, n, m);
-    put_bucket();
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
     put_all(3);
     stop();
 
@@ -475,7 +444,7 @@ test_leaks(uint64_t seed)
     s3_writer_t *w;
 
     make(seed, 4, 2);
-    put_bucket();
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
     put_all(5);
     s3_sim_sleep(b.sim, SECOND);
 

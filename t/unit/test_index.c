@@ -10,15 +10,7 @@
  * log without being asked.
  */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
+S3_TEST_KILLS
 
 
 #define SECOND S3_NODEBED_SECOND
@@ -43,8 +35,7 @@ start(uint32_t missing)
 static void
 stop(void)
 {
-    s3_sim_sleep(b.sim, b.n_stores * SECOND);
-    s3_nodebed_stop(&nb, 0);
+    s3_nodebed_quit(&nb);
 }
 
 
@@ -322,10 +313,7 @@ verify(void)
 static void
 scrub(void)
 {
-    s3_store_heal(b.store[0], 1);
-    s3_sim_sleep(b.sim, 3 * 3600 * SECOND);
-    s3_store_heal(b.store[0], 0);
-    s3_sim_sleep(b.sim, SECOND);
+    s3_nodebed_heal(&nb, 3 * 3600 * SECOND);
 
     confirmed = 1;
     check_mended();

@@ -41,7 +41,7 @@ test_round_trip(void)
     s3_meta_checksum_t c;
     s3_meta_part_t part;
     size_t n, digest_len;
-    uint64_t u, first, size;
+    uint64_t u, first;
     int count;
 
     build(&m);
@@ -78,10 +78,11 @@ test_round_trip(void)
     CHECK_INT(part.size, 7);
     CHECK(s3_str_eq(part.digest, STR("bbbb")));
     CHECK_INT(s3_meta_part(v, 2, &part), S3_ENOENT);
-    CHECK_INT(s3_meta_part_range(v, 3, &first, &size), S3_OK);
+    CHECK_INT(s3_meta_part_find(v, 3, &first, &part), S3_OK);
     CHECK_INT(first, 5 * 1024 * 1024);
-    CHECK_INT(size, 7);
-    CHECK_INT(s3_meta_part_range(v, 2, &first, &size), S3_ENOENT);
+    CHECK_INT(part.size, 7);
+    CHECK(s3_str_eq(part.digest, STR("bbbb")));
+    CHECK_INT(s3_meta_part_find(v, 2, &first, &part), S3_ENOENT);
 
     CHECK_INT(s3_meta_iter(&it, b), S3_OK);
 

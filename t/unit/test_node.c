@@ -9,15 +9,7 @@
  * and that are replaced by empty ones.
  */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
+S3_TEST_KILLS
 
 
 #define SECOND S3_NODEBED_SECOND
@@ -52,14 +44,7 @@ make(uint64_t seed)
 static void
 stop(void)
 {
-    unsigned j;
-
-    for (j = 0; j < b.n_stores; j++) {
-        s3_store_heal(b.store[j], 0);
-    }
-
-    s3_sim_sleep(b.sim, b.n_stores * SECOND);
-    s3_nodebed_stop(&nb, 0);
+    s3_nodebed_quit(&nb);
 }
 
 
@@ -118,13 +103,8 @@ static void
 put_all(unsigned salt)
 {
     unsigned i;
-    s3_put_t bucket;
 
-    bed_init_put(&b, 0, &bucket, s3_string("bucket"), S3_KIND_OBJECT);
-    bucket.bucket = S3_BUCKET_BUCKETS;
-    bucket.entry.extra_len = 8;
-    s3_put64(bucket.entry.extra, BED_BUCKET);
-    CHECK_INT(bed_commit(&b, &bucket), S3_OK);
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
 
     for (i = 0; i < KEYS; i++) {
         CHECK_INT(put(0, i, salt), S3_OK);
@@ -221,10 +201,7 @@ forget(unsigned j, unsigned d)
 static void
 heal(void)
 {
-    s3_store_heal(b.store[0], 1);
-    s3_sim_sleep(b.sim, 30 * SECOND);
-    s3_store_heal(b.store[0], 0);
-    s3_sim_sleep(b.sim, SECOND);
+    s3_nodebed_heal(&nb, 30 * SECOND);
 }
 
 

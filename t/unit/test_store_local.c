@@ -5,15 +5,7 @@
 /* The store over real drives in memory: what the mock drives promise, these
  * must keep, through restarts and power cuts too. */
 
-const char *__asan_default_options(void);
-
-/* what a killed process had in memory is nobody's to free */
-
-const char *
-__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
+S3_TEST_KILLS
 
 
 static bed_t b;
@@ -219,10 +211,7 @@ test_missing(uint64_t seed, unsigned n, unsigned m)
         stop(S3_NODEBED_KILL | S3_NODEBED_POWER);
         start(0);
         check_all(24, d + 1, 1);
-        s3_store_heal(b.store[0], 1);
-        s3_sim_sleep(b.sim, 60000000);
-        s3_store_heal(b.store[0], 0);
-        s3_sim_sleep(b.sim, 1000000);
+        s3_nodebed_heal(&nb, 60 * S3_NODEBED_SECOND);
 
         /* it has caught up: another may go */
 
