@@ -39,7 +39,11 @@
     X(SILENCE_IS_NO)     \
     X(PENDING_KEPT)      \
     X(PENDING_LEFT)      \
-    X(PARTS_TAKEN)
+    X(PARTS_TAKEN)       \
+    X(BUCKET_OPEN)       \
+    X(BUCKET_KNOWN)      \
+    X(EARLY_PURGE)       \
+    X(DOUBT_IS_EMPTY)
 
 #ifdef S3_BREAKS
 

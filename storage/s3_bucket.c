@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "storage/s3_xxh3.h"
 
+#include "storage/s3_break.h"
 #include "storage/s3_bucket_int.h"
 #include "storage/s3_json.h"
 #include "storage/s3_store_int.h"
@@ -180,7 +181,8 @@ s3_bucket_from_json(s3_str_t name, json_t *root)
 
     if (bucket->id < S3_BUCKET_FIRST || (bucket->id & 3) != 0
         || (bucket->state != S3_BUCKET_ACTIVE
-            && bucket->state != S3_BUCKET_DELETING))
+            && bucket->state != S3_BUCKET_DELETING
+            && bucket->state != S3_BUCKET_PURGING))
     {
         s3_bucket_release(bucket);
         return NULL;
@@ -385,8 +387,8 @@ s3_bucket_known(const s3_bucket_op_t *op, uint64_t *changes)
     *changes = __atomic_load_n(counter, __ATOMIC_ACQUIRE);
     known = *s3_bucket_slot(op->buckets, op->name);
 
-    if (known == NULL || known->changes != *changes
-        || !s3_str_eq(known->name, op->name))
+    if (known == NULL || !s3_str_eq(known->name, op->name)
+        || (known->changes != *changes && !s3_break(BUCKET_KNOWN)))
     {
         return NULL;
     }

@@ -4,13 +4,15 @@
  * like any other.
  *
  *   absent ──create──► ACTIVE(g) ──delete──► DELETING(g) ──empty──► absent
- *                         ▲                      │
- *                         └──────ACTIVE(g+1)◄────┘ not empty
+ *                         ▲                      │     │             ▲
+ *                         └──────ACTIVE(g+1)◄────┘     └─PURGING(g)──┘
+ *                                        not empty     but for uploads
  *
  * The id is new at every creation: what a late writer leaves in a deleted
  * bucket can never come back.  The generation travels in every vote; deleting
- * closes it on the drives, so that a PUT acknowledged before is seen by the
- * emptiness check and later ones fail (commit-protocol, "DeleteBucket").
+ * closes it on the drives, so that later PUTs fail, and those that may have
+ * been acknowledged, or may be yet, are seen or made impossible
+ * (s3_bucket_empty.c; commit-protocol, "DeleteBucket").
  *
  * Each process keeps the parsed records of the buckets it uses.  A cached
  * record is used only after a quorum read showed that it still is the newest.
@@ -28,7 +30,11 @@
 #define S3_BUCKET_TAGS_MAX 50
 
 
-typedef enum { S3_BUCKET_ACTIVE = 1, S3_BUCKET_DELETING = 2 } s3_bucket_state_t;
+typedef enum {
+    S3_BUCKET_ACTIVE = 1,
+    S3_BUCKET_DELETING = 2,
+    S3_BUCKET_PURGING = 3 /* for good: its uploads are being removed */
+} s3_bucket_state_t;
 
 
 typedef struct {

@@ -1,6 +1,8 @@
 #include <stdlib.h>
 
+#include "storage/s3_break.h"
 #include "storage/s3_bucket_int.h"
+#include "storage/s3_store_int.h"
 
 
 static void s3_bucket_purge(s3_bucket_work_t *w);
@@ -10,6 +12,10 @@ static void s3_bucket_close(s3_bucket_work_t *w);
 /*
  * Deletion.  Crash after DELETING was written: the next DeleteBucket goes on
  * from there; until then the bucket's objects can be read and not written.
+ *
+ * Two at once close the same generation; one may open the bucket again while
+ * the other has yet to list it, and then finds what was there before deleted.
+ * So nothing is removed but in state PURGING, which no bucket comes back from.
  */
 
 static int
@@ -88,6 +94,54 @@ s3_bucket_drop_record(s3_bucket_work_t *w)
 }
 
 
+/* The record is ours in that state, or the operation has ended: 0. */
+
+static int
+s3_bucket_moved(s3_bucket_work_t *w, const s3_put_t *put,
+                s3_bucket_state_t state)
+{
+    s3_bucket_t *bucket;
+
+    if (put->rc != S3_OK) {
+        s3_bucket_delete_fail(w, put->rc);
+        return 0;
+    }
+
+    /* the cached record is immutable and no longer the newest */
+
+    bucket = s3_bucket_alloc(w->bucket->name, w->bucket->region,
+                             w->bucket->tags, w->bucket->n_tags);
+    if (bucket == NULL) {
+        s3_bucket_delete_fail(w, S3_ENOMEM);
+        return 0;
+    }
+
+    bucket->id = w->bucket->id;
+    bucket->generation = w->bucket->generation;
+    bucket->created = w->bucket->created;
+    bucket->state = state;
+    bucket->version = put->version;
+
+    s3_bucket_release(w->bucket);
+    w->bucket = bucket;
+
+    return 1;
+}
+
+
+static void
+s3_bucket_purging(s3_put_t *put)
+{
+    s3_bucket_work_t *w;
+
+    w = put->ctx;
+
+    if (s3_bucket_moved(w, put, S3_BUCKET_PURGING)) {
+        s3_bucket_purge(w);
+    }
+}
+
+
 /*
  * What open multipart uploads left: parts first, then the uploads, under the
  * next generation, since this one is closed.  Each listing begins after the
@@ -157,6 +211,7 @@ static void
 s3_bucket_purge_listed(s3_list_t *list)
 {
     s3_put_t *put;
+    s3_bucket_t next;
     s3_bucket_work_t *w;
 
     w = list->ctx;
@@ -172,6 +227,14 @@ s3_bucket_purge_listed(s3_list_t *list)
 
     if (!w->found) {
         s3_bucket_purge_passed(w);
+        return;
+    }
+
+    if (w->bucket->state != S3_BUCKET_PURGING && !s3_break(EARLY_PURGE)) {
+        next = *w->bucket;
+        next.state = S3_BUCKET_PURGING;
+
+        s3_bucket_write(w, &next, s3_bucket_test_same, s3_bucket_purging);
         return;
     }
 
@@ -210,21 +273,18 @@ s3_bucket_reopened(s3_put_t *put)
 
 
 static void
-s3_bucket_delete_listed(s3_list_t *list)
+s3_bucket_delete_judged(s3_bucket_work_t *w, int rc)
 {
     s3_bucket_t next;
-    s3_bucket_work_t *w;
 
-    w = list->ctx;
-
-    if (list->rc != S3_OK) {
-        s3_bucket_delete_fail(w, list->rc);
+    if (rc == S3_OK) {
+        w->space = S3_SPACE_PARTS;
+        s3_bucket_purge(w);
         return;
     }
 
-    if (!w->found) {
-        w->space = S3_SPACE_PARTS;
-        s3_bucket_purge(w);
+    if (rc != S3_EEXIST) {
+        s3_bucket_delete_fail(w, rc);
         return;
     }
 
@@ -248,14 +308,17 @@ s3_bucket_delete_closed(s3_shut_t *shut)
         return;
     }
 
+    if (w->space == S3_SPACE_OBJECTS) {
+        w->closed = shut->drives;
+    }
+
     if (w->space != S3_SPACE_PARTS) {
         w->space++;
         s3_bucket_close(w);
         return;
     }
 
-    s3_bucket_list(w, S3_SPACE_OBJECTS, s3_bucket_found,
-                   s3_bucket_delete_listed);
+    s3_bucket_empty(w, s3_bucket_delete_judged);
 }
 
 
@@ -275,6 +338,12 @@ s3_bucket_close(s3_bucket_work_t *w)
     shut->done = s3_bucket_delete_closed;
     shut->ctx = w;
 
+    if (s3_break(BUCKET_OPEN)) {
+        shut->drives = s3_bit(shut->store->n) - 1;
+        s3_bucket_delete_closed(shut);
+        return;
+    }
+
     s3_store_close_bucket(shut);
 }
 
@@ -282,35 +351,13 @@ s3_bucket_close(s3_bucket_work_t *w)
 static void
 s3_bucket_deleting(s3_put_t *put)
 {
-    s3_bucket_t *bucket;
     s3_bucket_work_t *w;
 
     w = put->ctx;
 
-    if (put->rc != S3_OK) {
-        s3_bucket_delete_fail(w, put->rc);
-        return;
+    if (s3_bucket_moved(w, put, S3_BUCKET_DELETING)) {
+        s3_bucket_close(w);
     }
-
-    /* the cached record is immutable and no longer the newest */
-
-    bucket = s3_bucket_alloc(w->bucket->name, w->bucket->region,
-                             w->bucket->tags, w->bucket->n_tags);
-    if (bucket == NULL) {
-        s3_bucket_delete_fail(w, S3_ENOMEM);
-        return;
-    }
-
-    bucket->id = w->bucket->id;
-    bucket->generation = w->bucket->generation;
-    bucket->created = w->bucket->created;
-    bucket->state = S3_BUCKET_DELETING;
-    bucket->version = put->version;
-
-    s3_bucket_release(w->bucket);
-    w->bucket = bucket;
-
-    s3_bucket_close(w);
 }
 
 
@@ -344,6 +391,12 @@ s3_bucket_delete_begin(s3_bucket_work_t *w, int rc)
 
     if (w->bucket->state == S3_BUCKET_DELETING) {
         s3_bucket_close(w);
+        return;
+    }
+
+    if (w->bucket->state == S3_BUCKET_PURGING) {
+        w->space = S3_SPACE_PARTS;
+        s3_bucket_purge(w);
         return;
     }
 

@@ -20,6 +20,7 @@ struct s3_buckets_s {
 
 
 typedef struct s3_bucket_work_s s3_bucket_work_t;
+typedef struct s3_bucket_page_s s3_bucket_page_t; /* s3_bucket_empty.c */
 
 struct s3_bucket_work_s {
     s3_bucket_op_t *op;
@@ -36,6 +37,12 @@ struct s3_bucket_work_s {
     unsigned found : 1;
 
     unsigned space; /* being closed, or purged */
+
+    /* whether there are objects */
+    uint32_t closed; /* drives that have closed it and were not asked */
+    unsigned empty;  /* have nothing */
+    unsigned drive;  /* being asked */
+    s3_bucket_page_t *page;
 
     /* purge: the key that is removed, and the one that was listed */
     unsigned char *key;
@@ -64,6 +71,12 @@ s3_bucket_t *s3_bucket_alloc(s3_str_t name, s3_str_t region,
 void s3_bucket_write(s3_bucket_work_t *w, const s3_bucket_t *bucket,
                      int (*test)(s3_put_t *, const s3_entry_t *),
                      void (*done)(s3_put_t *));
+
+/* Looks for objects in the closed bucket, on drives of w->closed, and decides
+ * what is in doubt there.  next(): S3_OK: there are none, and never will be;
+ * S3_EEXIST: there is one. */
+void
+s3_bucket_empty(s3_bucket_work_t *w, void (*next)(s3_bucket_work_t *w, int rc));
 
 /* The record is still the one that w->bucket was read from. */
 int s3_bucket_test_same(s3_put_t *put, const s3_entry_t *current);

@@ -325,7 +325,7 @@ typedef struct {
     s3_store_t *store;
     s3_shut_t *shut;
     unsigned waiting;
-    unsigned closed;
+    uint32_t closed;
     unsigned refs;
     s3_timer_t timer;
     s3_close_t closes[];
@@ -361,7 +361,10 @@ s3_shut_finish(s3_shut_op_t *op)
         op->store->loop->del_timer(op->store->loop, &op->timer);
     }
 
-    shut->rc = op->closed >= op->store->r ? S3_OK : S3_EUNAVAIL;
+    shut->drives = op->closed;
+    shut->rc = (unsigned) __builtin_popcount(op->closed) >= op->store->r
+                   ? S3_OK
+                   : S3_EUNAVAIL;
     shut->done(shut);
     s3_shut_release(op);
 }
@@ -373,7 +376,7 @@ s3_shut_answer(s3_req_t *req)
     s3_shut_op_t *op = req->ctx;
 
     if (req->rc == S3_OK) {
-        op->closed++;
+        op->closed |= s3_bit(req->drive);
     }
 
     if (--op->waiting == 0) {

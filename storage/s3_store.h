@@ -321,6 +321,7 @@ struct s3_shut_s {
     void (*done)(s3_shut_t *shut);
     void *ctx;
     int rc;
+    uint32_t drives; /* that have closed it: no vote of before is pending */
     void *impl[4];
 };
 

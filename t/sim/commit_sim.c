@@ -10,13 +10,12 @@
 
 #include <stdio.h>
 
+#include "t/sim/s3_history.h"
 #include "t/sim/s3_testbed.h"
 
 #define KEYS 3
 #define CLIENTS 5
-#define OPS 26      /* of all clients, per key about a third of 3 * OPS */
-#define MAX_OPS 120 /* of one key */
-#define FOREVER UINT64_MAX
+#define OPS 26 /* of all clients, per key about a third of 3 * OPS */
 
 
 const char *__asan_default_options(void);
@@ -29,24 +28,6 @@ __asan_default_options(void)
     return "detect_leaks=0";
 }
 
-
-typedef enum { OP_PUT, OP_CAS, OP_DELETE, OP_GET } kind_t;
-
-typedef struct {
-    kind_t kind;
-    uint32_t value;  /* written, or read; 0: absent */
-    uint32_t expect; /* CAS */
-    int rc;
-    uint64_t from;
-    uint64_t to; /* FOREVER: no answer, or in doubt */
-    unsigned maybe : 1;
-    unsigned failed : 1; /* no effect, says nothing */
-} event_t;
-
-typedef struct {
-    event_t events[MAX_OPS];
-    unsigned n;
-} history_t;
 
 typedef struct {
     unsigned id;
@@ -66,9 +47,8 @@ typedef struct {
 } client_t;
 
 static bed_t bed;
-static history_t histories[KEYS];
+static hist_t histories[KEYS];
 static client_t *clients[CLIENTS];
-static uint64_t ticks;
 static uint32_t values;
 static unsigned stopped;
 static unsigned verbose;
@@ -90,174 +70,6 @@ chance(uint64_t below)
 }
 
 
-/* Linearizability: depth first, with the states that were seen before. */
-
-typedef struct {
-    uint64_t mask[2];
-    uint32_t state;
-} seen_t;
-
-#define SEEN (1u << 20)
-
-static seen_t *seen;
-static uint8_t *seen_used;
-static unsigned n_seen;
-
-
-static int
-was_seen(const uint64_t *mask, uint32_t state)
-{
-    uint64_t h = mask[0] * 0x9e3779b97f4a7c15ull
-                 ^ (mask[1] + state) * 0xbf58476d1ce4e5b9ull;
-    uint32_t i = (uint32_t) (h >> 40) % SEEN;
-
-    while (seen_used[i]) {
-        if (seen[i].mask[0] == mask[0] && seen[i].mask[1] == mask[1]
-            && seen[i].state == state)
-        {
-            return 1;
-        }
-
-        i = (i + 1) % SEEN;
-    }
-
-    if (n_seen < SEEN / 2) {
-        n_seen++;
-        seen_used[i] = 1;
-        seen[i].mask[0] = mask[0];
-        seen[i].mask[1] = mask[1];
-        seen[i].state = state;
-    }
-
-    return 0;
-}
-
-
-/* Does the operation fit the state?  *next: the state after it. */
-
-static int
-fits(const event_t *e, uint32_t state, uint32_t *next)
-{
-    *next = state;
-
-    switch (e->kind) {
-
-    case OP_GET:
-        return e->value == state;
-
-    case OP_PUT:
-        *next = e->value;
-        return 1;
-
-    case OP_DELETE:
-        *next = 0;
-        return 1;
-
-    case OP_CAS:
-        if (e->rc == S3_EPRECOND) {
-            return e->expect != state;
-        }
-
-        *next = e->value;
-        return e->expect == state;
-    }
-
-    return 0;
-}
-
-
-static int
-search(const history_t *h, uint64_t *mask, uint32_t state)
-{
-    int open;
-    unsigned i;
-    uint32_t next;
-    uint64_t first;
-    const event_t *e;
-
-    first = FOREVER;
-    open = 0;
-
-    for (i = 0; i < h->n; i++) {
-        e = &h->events[i];
-
-        if (mask[i / 64] >> (i % 64) & 1) {
-            continue;
-        }
-
-        if (!e->maybe) {
-            open = 1;
-        }
-
-        first = s3_min(first, e->to);
-    }
-
-    if (!open) {
-        return 1;
-    }
-
-    if (was_seen(mask, state)) {
-        return 0;
-    }
-
-    for (i = 0; i < h->n; i++) {
-        e = &h->events[i];
-
-        if ((mask[i / 64] >> (i % 64) & 1) || e->from > first
-            || !fits(e, state, &next)) {
-            continue;
-        }
-
-        mask[i / 64] |= (uint64_t) 1 << (i % 64);
-
-        if (search(h, mask, next)) {
-            return 1;
-        }
-
-        mask[i / 64] &= ~((uint64_t) 1 << (i % 64));
-    }
-
-    return 0;
-}
-
-
-static int
-linearizable(const history_t *h)
-{
-    unsigned i;
-    uint64_t mask[2] = {0, 0};
-
-    for (i = 0; i < h->n; i++) {
-        if (h->events[i].failed) {
-            mask[i / 64] |= (uint64_t) 1 << (i % 64);
-        }
-    }
-
-    memset(seen_used, 0, SEEN);
-    n_seen = 0;
-
-    return search(h, mask, 0);
-}
-
-
-static void
-print_history(const history_t *h)
-{
-    static const char *names[] = {"put", "cas", "delete", "get"};
-    unsigned i;
-    const event_t *e;
-
-    for (i = 0; i < h->n; i++) {
-        e = &h->events[i];
-        printf("  %4llu %4lld %s value %u expect %u rc %d%s%s\n",
-               (unsigned long long) e->from,
-               e->to == FOREVER ? -1LL : (long long) e->to, names[e->kind],
-               e->value, e->expect, e->rc, e->maybe ? " maybe" : "",
-               e->failed ? " failed" : "");
-    }
-}
-
-
 /* Clients */
 
 static void client_next(client_t *c);
@@ -270,45 +82,29 @@ value_of(const s3_entry_t *e)
 }
 
 
-static event_t *
-begin(client_t *c, kind_t kind)
+static hist_event_t *
+begin(client_t *c, hist_kind_t kind)
 {
-    history_t *h = &histories[c->key];
-    event_t *e;
+    hist_t *h = &histories[c->key];
 
-    c->event = (int) h->n;
-    e = &h->events[h->n++];
-    memset(e, 0, sizeof(*e));
-    e->kind = kind;
-    e->from = ++ticks;
-    e->to = FOREVER;
-    e->maybe = kind != OP_GET;
-    e->failed = kind == OP_GET;
+    c->event = hist_begin(h, kind, 0, c->id);
 
-    return e;
+    return &h->events[c->event];
 }
 
 
 static void
 end(client_t *c, int rc)
 {
-    event_t *e = &histories[c->key].events[c->event];
+    hist_t *h = &histories[c->key];
 
-    e->rc = rc;
-
-    if (rc == S3_EDOUBT) {
-        c->event = -1;
-        return;
-    }
-
-    e->to = ++ticks;
-    e->maybe = 0;
-    e->failed = rc != S3_OK && rc != S3_ENOENT && rc != S3_EPRECOND;
-    c->event = -1;
+    hist_end(h, c->event, rc);
 
     if (rc == S3_OK || rc == S3_ENOENT) {
-        c->seen[c->key] = e->value;
+        c->seen[c->key] = h->events[c->event].value;
     }
+
+    c->event = -1;
 }
 
 
@@ -334,7 +130,7 @@ static void
 on_head(s3_head_t *head)
 {
     client_t *c = head->ctx;
-    event_t *e = &histories[c->key].events[c->event];
+    hist_event_t *e = &histories[c->key].events[c->event];
 
     if (head->rc == S3_OK) {
         e->value = value_of(&head->object->entry);
@@ -350,7 +146,7 @@ static int
 on_test(s3_put_t *put, const s3_entry_t *current)
 {
     client_t *c = put->ctx;
-    event_t *e = &histories[c->key].events[c->event];
+    hist_event_t *e = &histories[c->key].events[c->event];
 
     return value_of(current) == e->expect ? S3_OK : S3_EPRECOND;
 }
@@ -407,7 +203,7 @@ on_writable(s3_writer_t *w)
 
 
 static void
-client_write(client_t *c, event_t *e)
+client_write(client_t *c, hist_event_t *e)
 {
     static const size_t sizes[] = {0, 10, 3000, 20000, 140000};
 
@@ -431,7 +227,7 @@ client_write(client_t *c, event_t *e)
 static void
 client_next(client_t *c)
 {
-    event_t *e;
+    hist_event_t *e;
     unsigned what;
 
     if (c->left == 0 || stopped) {
@@ -443,7 +239,7 @@ client_next(client_t *c)
     what = (unsigned) chance(10);
 
     if (what < 3) {
-        begin(c, OP_GET);
+        begin(c, HIST_GET);
         memset(&c->head, 0, sizeof(c->head));
         c->head.store = bed.store[c->store];
         c->head.bucket = BED_BUCKET;
@@ -463,15 +259,15 @@ client_next(client_t *c)
     c->put.ctx = c;
 
     if (what < 5) {
-        begin(c, OP_DELETE);
+        begin(c, HIST_DELETE);
         c->put.entry.kind = S3_KIND_TOMBSTONE;
         s3_store_put(&c->put);
         return;
     }
 
-    e = begin(c, what < 8 ? OP_CAS : OP_PUT);
+    e = begin(c, what < 8 ? HIST_CAS : HIST_PUT);
 
-    if (e->kind == OP_CAS) {
+    if (e->kind == HIST_CAS) {
         e->expect = chance(3) ? c->seen[c->key] : 0;
         c->put.test = on_test;
     }
@@ -614,7 +410,7 @@ final_reads(void)
     int rc, bad;
     unsigned k, i, tries;
     uint8_t *data;
-    event_t *e;
+    hist_event_t *e;
     s3_object_t *object;
     client_t c;
     static const size_t sizes[] = {0, 10, 3000, 20000, 140000};
@@ -625,7 +421,7 @@ final_reads(void)
     for (k = 0; k < KEYS; k++) {
         for (tries = 0; tries < 2; tries++) {
             c.key = k;
-            e = begin(&c, OP_GET);
+            e = begin(&c, HIST_GET);
             rc = bed_head(&bed, 0, key_name(k), &object);
 
             if (rc == S3_OK) {
@@ -677,8 +473,11 @@ run(uint64_t seed)
     unsigned i, j, kills, shape, steps;
 
     memset(&bed, 0, sizeof(bed));
-    memset(histories, 0, sizeof(histories));
-    ticks = 0;
+
+    for (i = 0; i < KEYS; i++) {
+        hist_reset(&histories[i], HIST_SAME);
+    }
+
     values = 0;
     stopped = 0;
 
@@ -751,13 +550,13 @@ run(uint64_t seed)
     bad |= final_reads();
 
     for (i = 0; i < KEYS; i++) {
-        if (!linearizable(&histories[i])) {
+        if (!hist_check(&histories[i])) {
             printf("key %u is not linearizable\n", i);
             bad = 1;
         }
 
         if (bad || verbose) {
-            print_history(&histories[i]);
+            hist_print(&histories[i]);
         }
     }
 
@@ -789,8 +588,7 @@ main(int argc, char **argv)
     count = argc > 2 ? strtoull(argv[2], NULL, 0) : 200;
     verbose = argc > 3;
 
-    seen = malloc(SEEN * sizeof(seen_t));
-    seen_used = malloc(SEEN);
+    hist_open();
 
     for (i = seed; i < seed + count; i++) {
         if (run(i)) {
@@ -802,8 +600,6 @@ main(int argc, char **argv)
 
     printf("commit_sim: %llu histories from seed %llu\n",
            (unsigned long long) count, (unsigned long long) seed);
-    free(seen);
-    free(seen_used);
 
     return 0;
 }

@@ -2,17 +2,21 @@
  * The whole store in a simulated world: the real storage/ code, from
  * s3_store.h down to the files, over drives in memory.
  *
- *   clients      put, get, list, delete, multipart          s3_sim_client*.c
- *      │                                                    s3_sim_upload.c
+ *   clients      put, get, list, delete, multipart          s3_sim_client.c,
+ *      │                                                    s3_sim_upload.c,
+ *      │                                                    s3_sim_value.c
  *   s3_store_t   a coordinator in each process
  *      │         requests late, lost, repeated              s3_sim_net.c
  *   s3_node_t    all drives, one shared zone                s3_sim_world.c
  *      │
  *   s3_memfs_t   drives: power cuts, errors, hanging        s3_memfs.h
  *
- *   histories    what clients saw, and whether it can be    s3_sim_history.c
+ *   a bucket     that comes and goes                        s3_sim_bucket.c
+ *   histories    what clients saw, and whether it can be    s3_history.c,
+ *                                                           s3_sim_history.c
  *   faults       what happens to drives and processes       s3_sim_fault.c
- *   the end      all healed, any m drives taken away        s3_sim_check.c
+ *   the end      all healed, any m drives taken away        s3_sim_check.c,
+ *                                                           s3_sim_look.c
  *   coverage     blocks of storage/ that were run; death
  *                at any of them                             s3_sim_cover.c
  *   memory       as before the first seed, for each         s3_sim_memory.c
@@ -26,16 +30,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "storage/s3_bucket.h"
 #include "storage/s3_node.h"
 #include "storage/s3_store.h"
 #include "storage/s3_upload.h"
 #include "storage/s3_zone.h"
+#include "t/sim/s3_history.h"
 #include "t/sim/s3_memfs.h"
 
 #define SIM_PROCS 3
 #define SIM_CLIENTS 5
-#define SIM_KEYS 3
+#define SIM_KEYS 3       /* of the bucket that is always there */
+#define SIM_SHORT_KEYS 2 /* behind them: of the short-lived one */
+#define SIM_ALL_KEYS (SIM_KEYS + SIM_SHORT_KEYS)
 #define SIM_BUCKET 1024
+#define SIM_SHORT s3_string("short") /* the short-lived bucket */
 #define SIM_VALUES 1024
 #define SIM_SCRUB 8 /* seconds, all drives once */
 #define SIM_SEGS 3
@@ -58,6 +67,7 @@
 #define SIM_F_STRAY 1024  /* votes come long after they were sent */
 #define SIM_F_DUEL 2048   /* all at one key, under conditions */
 #define SIM_F_CUT 4096    /* what is sent to a drive is lost, for a while */
+#define SIM_F_BRIEF 8192  /* all at the short-lived bucket */
 
 
 /* Content of an object: pieces, each made from its salt. */
@@ -83,6 +93,7 @@ typedef struct {
     s3_loop_t *loop;
     s3_node_t *node;
     s3_store_t *store;
+    s3_buckets_t *buckets;
     s3_timer_t watch;
     int64_t skew;  /* of its own logical clock */
     uint64_t drew; /* its last time */
@@ -105,6 +116,7 @@ typedef struct {
     int64_t drift;    /* of all wall clocks */
     unsigned hot;     /* all clients are at one key, votes get lost */
     unsigned classes; /* some objects are of the class with parity 1 */
+    unsigned brief;   /* there is a short-lived bucket */
     unsigned apart;   /* each coordinator draws from a clock of its own */
     uint32_t dead;    /* drives that are away */
     uint32_t hung;
@@ -152,8 +164,9 @@ void sim_hang(unsigned d, int hung);
 void sim_flush(unsigned d);
 unsigned sim_pick_alive(void);
 
-s3_str_t sim_key(unsigned k);
-int sim_key_index(s3_str_t key); /* -1: none of them */
+s3_str_t sim_key(unsigned k); /* two buckets have the same */
+/* Of the first SIM_KEYS; -1: none of them. */
+int sim_key_index(s3_str_t key);
 
 
 /* s3_sim_net.c: between the store and the drives of process p. */
@@ -178,10 +191,20 @@ void sim_net_report(FILE *f); /* which answers were given */
 void sim_net_open(void);      /* counters that child processes share */
 
 
-/* s3_sim_client.c, s3_sim_upload.c */
+/* s3_sim_client.c */
 
 typedef struct sim_client_s sim_client_t;
 typedef struct sim_upload_s sim_upload_t;
+
+/* A bucket, as it was found. */
+
+typedef struct {
+    uint64_t id;
+    uint32_t generation;
+    uint32_t number;   /* s3_history.h; 0: there is none */
+    unsigned half : 1; /* removed, and neither gone nor open again */
+} sim_home_t;
+
 
 struct sim_client_s {
     unsigned id;
@@ -191,14 +214,19 @@ struct sim_client_s {
     uint64_t since; /* of the operation under way */
     unsigned key;
     int event; /* -1: none */
-    uint32_t seen[SIM_KEYS];
+    uint32_t seen[SIM_ALL_KEYS];
     s3_timer_t timer;
+    s3_bucket_op_t bucket;
+    sim_home_t home; /* of the key that it is at */
+    void (*housed)(sim_client_t *c, int rc);
+    char region[16];
     s3_put_t put;
     s3_head_t head;
     s3_list_t list;
 
     s3_writer_t *writer; /* what is being written */
     unsigned class;      /* its storage class; of parts 0 */
+    unsigned flags;      /* of the writer */
     uint32_t value;
     uint64_t off;
     uint64_t end;
@@ -207,9 +235,11 @@ struct sim_client_s {
     s3_reader_t *reader;
     s3_object_t *object;
 
-    int events[SIM_KEYS]; /* of a listing */
-    unsigned listed;      /* keys, bits */
-    unsigned prefixed;    /* keys below a common prefix */
+    unsigned first; /* of a listing: keys of that bucket */
+    unsigned end_key;
+    int events[SIM_ALL_KEYS];
+    unsigned listed;   /* keys, bits */
+    unsigned prefixed; /* keys below a common prefix */
     unsigned pages;
     char after[32];
 
@@ -232,11 +262,15 @@ unsigned sim_clients_busy(void);
 uint64_t sim_clients_oldest(void); /* microseconds that one is under way */
 s3_store_t *sim_client_store(sim_client_t *c);
 void sim_client_rest(sim_client_t *c); /* its operation is over */
-/* Writes [off, end) of a value, then calls written; see writer->rc. */
+/* Writes [off, end) of a value, at home, then calls written; see
+ * writer->rc. */
 void sim_client_write(sim_client_t *c, unsigned key, unsigned flags,
                       void (*written)(sim_client_t *c));
 void sim_client_put(sim_client_t *c, unsigned space, s3_str_t key,
                     s3_kind_t kind, void (*done)(s3_put_t *put));
+
+
+/* s3_sim_value.c */
 
 uint32_t sim_value_new(unsigned key, unsigned n, const uint32_t *lens);
 void sim_value_etag(uint8_t etag[16], uint32_t value);
@@ -244,6 +278,9 @@ void sim_value_etag(uint8_t etag[16], uint32_t value);
 uint32_t sim_value_of(unsigned key, const s3_entry_t *e);
 void sim_content(uint32_t value, uint64_t off, uint8_t *p, size_t len);
 int sim_content_is(uint32_t value, uint64_t off, const uint8_t *p, size_t len);
+
+
+/* s3_sim_upload.c */
 
 void sim_uploads_reset(void);
 /* One step of some upload; 0: there is nothing to do. */
@@ -257,35 +294,33 @@ void sim_uploads_again(void);
 int sim_upload_keys(unsigned *at, uint8_t *buf, s3_str_t *key, unsigned *space);
 
 
-/* s3_sim_history.c */
+/* s3_sim_bucket.c */
 
-typedef enum { SIM_PUT, SIM_CAS, SIM_DELETE, SIM_GET, SIM_LIST } sim_kind_t;
+void sim_buckets_reset(void);
+/* The bucket of a key into c->home, then housed(); S3_ENOENT: there is none. */
+void sim_client_home(sim_client_t *c, unsigned key,
+                     void (*housed)(sim_client_t *c, int rc));
+void sim_bucket_make(sim_client_t *c);
+void sim_bucket_drop(sim_client_t *c);
+/* An upload in c->home is gone, or a part: fails if that bucket is there to
+ * stay; then verified(), with S3_ENOENT. */
+void
+sim_bucket_verify(sim_client_t *c, void (*verified)(sim_client_t *c, int rc));
+/* The same, of process p, at once. */
+int sim_home_now(unsigned p, unsigned key, sim_home_t *home);
+/* One that was left half removed is removed, or open again. */
+void sim_bucket_settle(void);
+/* It can be emptied and removed, by chance it is. */
+void sim_bucket_end(void);
 
-#define SIM_FOREVER UINT64_MAX
-#define SIM_EVENTS 256
 
-typedef struct {
-    sim_kind_t kind;
-    uint32_t value;  /* written, or read; 0: absent */
-    uint32_t expect; /* CAS */
-    int rc;
-    uint64_t from;
-    uint64_t to; /* FOREVER: no answer, or in doubt */
-    unsigned maybe : 1;
-    unsigned failed : 1; /* no effect, says nothing */
-    unsigned client : 8;
-} sim_event_t;
+/* s3_sim_history.c: see s3_history.h */
 
-void sim_history_open(void); /* once */
 void sim_history_reset(void);
 int sim_history_full(unsigned key);
-sim_event_t *sim_event(unsigned key, int i);
-/* An operation that has begun and of which nothing is known yet. */
-int sim_begin(unsigned key, sim_kind_t kind, unsigned client);
-/* rc: S3_OK, S3_ENOENT: as `value` says; S3_EPRECOND; S3_EDOUBT: may take
- * effect for ever; anything else: had no effect. */
+hist_event_t *sim_event(unsigned key, int i);
+int sim_begin(unsigned key, hist_kind_t kind, unsigned client);
 void sim_end(unsigned key, int i, int rc);
-/* It has taken effect by now, or never will. */
 void sim_end_maybe(unsigned key, int i);
 int sim_histories_check(void); /* 1: all linearizable */
 void sim_histories_print(void);
@@ -311,6 +346,24 @@ unsigned sim_break_seeds(void); /* one of so many finds it */
 /* s3_sim_check.c */
 
 void sim_check_end(void);
+
+
+/* s3_sim_look.c */
+
+extern unsigned sim_found; /* keys where sim_read_now() found an object, bits */
+
+/* Waits for a callback that sets *flag, and runs the world meanwhile; 0: there
+ * was none for long, and this seed has failed. */
+int sim_wait(const int *flag, const char *what);
+/* The newest object of a key, all of it, by process p; into the history. */
+int sim_read_now(unsigned p, unsigned key);
+int sim_in_doubt(uint64_t bucket, s3_str_t key); /* it cannot be read */
+/* Keys of a bucket that are listed, bits; 1 << 31: others. */
+unsigned sim_list_now(uint64_t bucket);
+/* Keys of a bucket on a drive, at most 100; or the drive's error. */
+int sim_scan_now(unsigned d, uint64_t bucket);
+/* Records of the key there that are neither confirmed nor below one. */
+unsigned sim_doubts_left(unsigned d, uint64_t bucket, s3_str_t key);
 void sim_dump(void); /* what drives have of each key */
 
 

@@ -12,130 +12,11 @@
 #define HEAL_SECONDS 900
 #define HANG (120 * SIM_SECOND)
 
-static s3_drive_t *drive_of(unsigned p, unsigned d);
 
-
-/* Waits for a callback that sets *flag; background work goes on meanwhile. */
-
-static int
-wait_for(const int *flag, const char *what)
+static unsigned
+n_keys(void)
 {
-    unsigned spins;
-
-    for (spins = 0; !*flag; spins++) {
-        if (spins == HANG / (5 * SIM_MS)) {
-            sim_fail("%s: no answer", what);
-            return 0;
-        }
-
-        sim_run(5 * SIM_MS);
-    }
-
-    return 1;
-}
-
-
-static void
-head_done(s3_head_t *head)
-{
-    *(int *) head->ctx = 1;
-}
-
-
-static void
-reader_ready(s3_reader_t *r)
-{
-    *(int *) r->ctx = 1;
-}
-
-
-static int
-read_all(unsigned p, s3_object_t *o, uint32_t value)
-{
-    int rc, flag, good;
-    unsigned i;
-    uint64_t off;
-    s3_reader_t *r;
-
-    off = 0;
-    good = 1;
-    r = s3_reader_open(sim_w.proc[p]->store, o, 0, o->entry.size);
-    r->ready = reader_ready;
-    r->ctx = &flag;
-
-    for (;;) {
-        flag = 0;
-        s3_reader_next(r);
-
-        if (!wait_for(&flag, "a read")) {
-            return S3_EBUSY; /* r stays */
-        }
-
-        if (r->rc != S3_OK) {
-            break;
-        }
-
-        for (i = 0; i < r->n; i++) {
-            good &=
-                sim_content_is(value, off, r->slices[i].data, r->slices[i].len);
-            off += r->slices[i].len;
-        }
-    }
-
-    rc = r->rc == S3_DONE ? S3_OK : r->rc;
-    s3_reader_close(r);
-
-    if (!good || (rc == S3_OK && off != o->entry.size)) {
-        sim_fail("value %u: wrong bytes at the end", value);
-    }
-
-    return rc;
-}
-
-
-static unsigned found; /* keys where the last read found an object */
-
-
-/* The newest object of a key, all of it; into the history. */
-
-static int
-read_now(unsigned p, unsigned key)
-{
-    int rc, flag, event;
-    static s3_head_t head;
-
-    flag = 0;
-    memset(&head, 0, sizeof(head));
-    head.store = sim_w.proc[p]->store;
-    head.bucket = SIM_BUCKET;
-    head.key = sim_key(key);
-    head.done = head_done;
-    head.ctx = &flag;
-    event = sim_begin(key, SIM_GET, SIM_CLIENTS + p);
-    s3_store_head(&head);
-
-    if (!wait_for(&flag, "a head")) {
-        return S3_EBUSY;
-    }
-
-    rc = head.rc;
-
-    if (rc == S3_OK) {
-        sim_event(key, event)->value = sim_value_of(key, &head.object->entry);
-    }
-
-    sim_end(key, event, rc);
-    found &= ~(1u << key);
-
-    if (rc == S3_OK) {
-        found |= 1u << key;
-        rc = sim_failures
-                 ? S3_OK
-                 : read_all(p, head.object, sim_event(key, event)->value);
-        s3_object_release(head.object);
-    }
-
-    return rc == S3_ENOENT ? S3_OK : rc;
+    return sim_w.brief ? SIM_ALL_KEYS : SIM_KEYS;
 }
 
 
@@ -145,15 +26,15 @@ read_each(const char *when)
     int rc;
     unsigned k, p, tries;
 
-    for (k = 0; k < SIM_KEYS && !sim_failures; k++) {
+    for (k = 0; k < n_keys() && !sim_failures; k++) {
         p = sim_chance(sim_w.n_procs);
-        rc = read_now(p, k);
+        rc = sim_read_now(p, k);
 
         /* a process opens anew what has come back when it is idle there */
 
         for (tries = 0; rc == S3_EUNAVAIL && tries < 20; tries++) {
             sim_run(SIM_SECOND / 2);
-            rc = read_now(p, k);
+            rc = sim_read_now(p, k);
         }
 
         if (rc != S3_OK) {
@@ -163,157 +44,28 @@ read_each(const char *when)
 }
 
 
-/* What drives still have to say. */
+/* Of a key, or of the short-lived bucket's record: drives on which it is in
+ * doubt. */
 
-static void
-flag_done(s3_req_t *req)
+static uint32_t
+doubtful(unsigned k)
 {
-    *(int *) req->ctx = 1;
-}
+    unsigned d;
+    uint32_t mask = 0;
+    sim_home_t home;
+    s3_str_t key = k < SIM_ALL_KEYS ? sim_key(k) : SIM_SHORT;
 
+    home.id = S3_BUCKET_BUCKETS;
 
-static s3_drive_t *
-drive_of(unsigned p, unsigned d)
-{
-    return s3_node_drive(sim_w.proc[p]->node, d);
-}
-
-
-/* Keys of a bucket there, at most 100; or the drive's error. */
-
-static int
-scan_now(unsigned d, uint64_t bucket)
-{
-    int rc, flag = 0;
-    static s3_scan_t scan;
-
-    memset(&scan, 0, sizeof(scan));
-    scan.req.done = flag_done;
-    scan.req.ctx = &flag;
-    scan.req.drive = d;
-    scan.bucket = bucket;
-    scan.max = 100;
-    drive_of(0, d)->ops->list(drive_of(0, d), &scan);
-
-    if (!wait_for(&flag, "a list of a drive")) {
-        return S3_EBUSY;
-    }
-
-    rc = scan.req.rc == S3_OK ? (int) scan.n : scan.req.rc;
-    s3_scan_release(&scan);
-
-    return rc;
-}
-
-
-static s3_lookup_t look;
-
-/* What the drive has of the key, in `look`; its rc. */
-
-static int
-lookup(unsigned d, unsigned space, s3_str_t key)
-{
-    int flag = 0;
-
-    memset(&look, 0, sizeof(look));
-    look.req.done = flag_done;
-    look.req.ctx = &flag;
-    look.req.drive = d;
-    look.bucket = SIM_BUCKET + space;
-    look.key = key;
-    drive_of(0, d)->ops->read(drive_of(0, d), &look);
-
-    return wait_for(&flag, "a lookup") ? look.req.rc : S3_EBUSY;
-}
-
-
-/* Records of the key that are neither confirmed nor below one. */
-
-static unsigned
-doubts_left(unsigned d, unsigned key)
-{
-    unsigned i, n;
-
-    n = lookup(d, S3_SPACE_OBJECTS, sim_key(key)) != S3_OK;
-
-    for (i = 0; i < look.n; i++) {
-        n += look.entries[i].kind <= S3_KIND_TOMBSTONE
-             && !(look.entries[i].flags & S3_F_CONFIRMED);
-    }
-
-    s3_lookup_release(&look);
-
-    return n;
-}
-
-
-/* What each drive has of it. */
-
-static void
-dump(unsigned space, s3_str_t key)
-{
-    unsigned d, i;
-    s3_entry_t *e;
-
-    for (d = 0; d < sim_w.n; d++) {
-        (void) lookup(d, space, key);
-
-        if (space != S3_SPACE_OBJECTS && look.req.rc == S3_OK && look.n == 0) {
-            continue;
-        }
-
-        printf("space %u key %.*s drive %u rc %d\n", space,
-               (int) s3_min(key.len, (size_t) 8), key.data, d, look.req.rc);
-
-        for (i = 0; i < look.n; i++) {
-            e = &look.entries[i];
-            printf("    %llu.%llx kind %u flags %u voters %x holders %x "
-                   "need %u layout %u value %u\n",
-                   (unsigned long long) e->version.time,
-                   (unsigned long long) e->version.rand & 0xffff, e->kind,
-                   e->flags, e->voters, e->holders, e->need, e->layout,
-                   s3_get32(e->etag));
-        }
-
-        s3_lookup_release(&look);
-    }
-}
-
-
-void
-sim_dump(void)
-{
-    unsigned d, k, i, at, space;
-    s3_str_t key;
-    uint8_t buf[S3_MAX_KEY];
-    s3_heal_stats_t st;
-
-    for (i = 0; i < sim_w.n_procs; i++) {
-        s3_store_heal_stats(sim_w.proc[i]->store, &st);
-        printf("process %u%s: repaired %llu recoded %llu failed %llu "
-               "scrubbed %llu passes %llu\n",
-               i, (int) i == sim_w.guardian ? ", healing" : "",
-               (unsigned long long) st.repaired,
-               (unsigned long long) st.recoded, (unsigned long long) st.failed,
-               (unsigned long long) st.scrubbed,
-               (unsigned long long) st.passes);
+    if (k < SIM_ALL_KEYS && sim_home_now(0, k, &home) == S3_ENOENT) {
+        return 0;
     }
 
     for (d = 0; d < sim_w.n; d++) {
-        printf("drive %u state %d floor %llu notes %d\n", d, sim_state(d),
-               (unsigned long long) ((s3_zone_t *) sim_w.zone)
-                   ->drives[d]
-                   .floor.time,
-               scan_now(d, S3_BUCKET_NOTES));
+        mask |= (uint32_t) (sim_doubts_left(d, home.id, key) != 0) << d;
     }
 
-    for (k = 0; k < SIM_KEYS; k++) {
-        dump(S3_SPACE_OBJECTS, sim_key(k));
-    }
-
-    for (at = 0; sim_upload_keys(&at, buf, &key, &space);) {
-        dump(space, key);
-    }
+    return mask;
 }
 
 
@@ -323,6 +75,7 @@ static const char *
 ailing(void)
 {
     unsigned d, k;
+    uint32_t mask;
     static char why[80];
 
     for (d = 0; d < sim_w.n; d++) {
@@ -332,66 +85,22 @@ ailing(void)
             return why;
         }
 
-        if (scan_now(d, S3_BUCKET_NOTES)) {
+        if (sim_scan_now(d, S3_BUCKET_NOTES)) {
             snprintf(why, sizeof(why), "drive %u has notes", d);
             return why;
         }
     }
 
-    for (k = 0; k < SIM_KEYS; k++) {
-        for (d = 0; d < sim_w.n; d++) {
-            if (doubts_left(d, k)) {
-                snprintf(why, sizeof(why), "key %u in doubt on drive %u", k, d);
-                return why;
-            }
+    for (k = 0; k < n_keys() + sim_w.brief; k++) {
+        mask = doubtful(k);
+
+        if (mask) {
+            snprintf(why, sizeof(why), "key %u in doubt on drives %x", k, mask);
+            return why;
         }
     }
 
     return NULL;
-}
-
-
-static int
-list_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
-{
-    unsigned *seen = list->ctx;
-
-    (void) entry;
-    seen[1] |= sim_key_index(key) < 0 ? 1u << 31 : 1u << sim_key_index(key);
-
-    return 0;
-}
-
-
-static void
-list_done(s3_list_t *list)
-{
-    *(unsigned *) list->ctx = 1;
-}
-
-
-/* Keys of a space that are listed, bits; 1 << 31: others. */
-
-static unsigned
-list_now(unsigned space)
-{
-    unsigned got[2] = {0, 0};
-    static s3_list_t list;
-
-    memset(&list, 0, sizeof(list));
-    list.store = sim_w.proc[0]->store;
-    list.bucket = SIM_BUCKET + space;
-    list.max = 1000;
-    list.item = list_item;
-    list.done = list_done;
-    list.ctx = got;
-    s3_store_list(&list);
-
-    if (wait_for((int *) &got[0], "a list") && list.rc != S3_OK) {
-        sim_fail("at the end: list: %s", s3_strerror(list.rc));
-    }
-
-    return got[1];
 }
 
 
@@ -433,7 +142,7 @@ write_blindly(unsigned space, s3_str_t key, int event)
 
     s3_store_put(&put);
 
-    if (wait_for(&flag, "the operator's word") && put.rc != S3_OK) {
+    if (sim_wait(&flag, "the operator's word") && put.rc != S3_OK) {
         sim_w.stuck = 1;
     }
 
@@ -443,54 +152,38 @@ write_blindly(unsigned space, s3_str_t key, int event)
 }
 
 
-static int
-in_doubt(unsigned space, s3_str_t key)
-{
-    int flag = 0;
-    static s3_head_t head;
-
-    memset(&head, 0, sizeof(head));
-    head.store = sim_w.proc[0]->store;
-    head.bucket = SIM_BUCKET + space;
-    head.key = key;
-    head.brief = 1;
-    head.done = head_done;
-    head.ctx = &flag;
-    s3_store_head(&head);
-
-    if (!wait_for(&flag, "a head")) {
-        return 0;
-    }
-
-    s3_object_release(head.object);
-
-    return head.rc == S3_EUNAVAIL;
-}
-
-
 static void
 operator_speaks(void)
 {
-    int event;
+    int rc, event;
+    sim_home_t home;
     unsigned k, at, space;
     uint32_t size = 0;
     s3_str_t key;
     uint8_t buf[S3_MAX_KEY];
 
     for (at = 0; sim_upload_keys(&at, buf, &key, &space);) {
-        if (in_doubt(space, key)) {
+        if (sim_in_doubt(SIM_BUCKET + space, key)) {
             sim_say("operator: a key of an upload");
             write_blindly(space, key, -1);
         }
     }
 
     for (k = 0; k < SIM_KEYS; k++) {
-        if (in_doubt(S3_SPACE_OBJECTS, sim_key(k))) {
+        if (sim_in_doubt(SIM_BUCKET, sim_key(k))) {
             sim_say("operator: key %u", k);
-            event = sim_begin(k, SIM_PUT, SIM_CLIENTS);
+            event = sim_begin(k, HIST_PUT, SIM_CLIENTS);
             sim_event(k, event)->value = sim_value_new(k, 1, &size);
             write_blindly(S3_SPACE_OBJECTS, sim_key(k), event);
         }
+    }
+
+    /* he does not know which one to make, or what to put there */
+
+    for (k = SIM_KEYS; k < n_keys() && !sim_w.stuck; k++) {
+        rc = sim_home_now(0, k, &home);
+        sim_w.stuck = rc == S3_EUNAVAIL
+                      || (rc == S3_OK && sim_in_doubt(home.id, sim_key(k)));
     }
 }
 
@@ -519,6 +212,10 @@ settle_down(void)
         if (sim_w.stuck) {
             return;
         }
+    }
+
+    if (sim_w.brief) {
+        sim_bucket_settle();
     }
 
     for (n = 0; sim_upload_end(sim_clients[0]); n++) {
@@ -604,8 +301,8 @@ heal(void)
         }
 
         if (i % 4 == 0) {
-            for (k = 0; k < SIM_KEYS && i < 40; k++) {
-                (void) read_now(
+            for (k = 0; k < n_keys() && i < 40 && !sim_history_full(k); k++) {
+                (void) sim_read_now(
                     sim_w.guardian < 0 ? 0 : (unsigned) sim_w.guardian, k);
             }
         }
@@ -696,7 +393,7 @@ useless(unsigned d)
     }
 
     for (i = 0; i < sizeof(buckets) / sizeof(buckets[0]); i++) {
-        if (scan_now(d, buckets[i]) == S3_ECORRUPT) {
+        if (sim_scan_now(d, buckets[i]) == S3_ECORRUPT) {
             return 1;
         }
     }
@@ -726,12 +423,61 @@ await_index(void)
 }
 
 
+/* All were aborted. */
+
+static void
+check_uploads(void)
+{
+    unsigned left;
+    sim_home_t home;
+
+    left = sim_list_now(SIM_BUCKET + S3_SPACE_UPLOADS);
+
+    if (sim_w.brief && sim_home_now(0, SIM_KEYS, &home) == S3_OK) {
+        left |= sim_list_now(home.id + S3_SPACE_UPLOADS);
+    }
+
+    if (left) {
+        sim_fail("uploads are left");
+    }
+}
+
+
+/* What was just read is what is listed. */
+
+static void
+check_listed(void)
+{
+    int rc;
+    sim_home_t home;
+    uint32_t got;
+
+    got = sim_list_now(SIM_BUCKET);
+
+    if (sim_w.brief) {
+        rc = sim_home_now(0, SIM_KEYS, &home);
+
+        if (rc == S3_OK) {
+            got |= sim_list_now(home.id) << SIM_KEYS;
+
+        } else if (rc != S3_ENOENT) {
+            sim_fail("at the end: the bucket: %s", s3_strerror(rc));
+        }
+    }
+
+    if (got != sim_found && !sim_failures) {
+        sim_fail("at the end keys %x are listed, not %x", got, sim_found);
+    }
+}
+
+
 void
 sim_check_end(void)
 {
     unsigned d;
     uint32_t mask;
 
+    sim_found = 0;
     sim_faults_over();
     sim_run(2 * SIM_SECOND);
     check_locks();
@@ -762,8 +508,10 @@ sim_check_end(void)
     sim_uploads_again();
     settle_down();
 
-    if (list_now(S3_SPACE_UPLOADS)) {
-        sim_fail("uploads are left");
+    check_uploads();
+
+    if (sim_w.brief && !sim_failures) {
+        sim_bucket_end();
     }
 
     mask = some_drives(sim_w.classes ? 1 : sim_w.m, sim_fault_lost());
@@ -779,9 +527,8 @@ sim_check_end(void)
     sim_start(mask);
     read_each("drives are taken away");
 
-    if (!sim_failures && list_now(S3_SPACE_OBJECTS) != found) {
-        sim_fail("other keys are listed without drives %x, not %x", mask,
-                 found);
+    if (!sim_failures) {
+        check_listed();
     }
 
     if (!sim_failures && sim_histories_check()) {

@@ -12,134 +12,6 @@ static unsigned stopped;
 static uint32_t last_seen; /* value, by anybody */
 
 
-/* Content. */
-
-static uint64_t
-word(uint32_t salt, uint64_t i)
-{
-    uint64_t z = ((uint64_t) salt << 32) + i * 0x9e3779b97f4a7c15ull;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-
-    return z ^ (z >> 27);
-}
-
-
-void
-sim_content(uint32_t value, uint64_t off, uint8_t *p, size_t len)
-{
-    unsigned i;
-    size_t n, done;
-    uint64_t w, at, at_seg = off;
-    const sim_value_t *v = &sim_w.values[value];
-
-    for (i = 0; i < v->n && len; i++) {
-
-        if (at_seg >= v->len[i]) {
-            at_seg -= v->len[i];
-            continue;
-        }
-
-        n = s3_min(len, (size_t) (v->len[i] - at_seg));
-
-        for (done = 0; done < n; /* void */) {
-            at = at_seg + done;
-            w = word(v->salt[i], at / 8);
-
-            if (at % 8 == 0 && n - done >= 8) {
-                s3_put64(p + done, w);
-                done += 8;
-
-            } else {
-                p[done++] = (uint8_t) (w >> 8 * (at % 8));
-            }
-        }
-
-        p += n;
-        len -= n;
-        at_seg = 0;
-    }
-}
-
-
-int
-sim_content_is(uint32_t value, uint64_t off, const uint8_t *p, size_t len)
-{
-    size_t n;
-    uint8_t buf[4096];
-
-    for (/* void */; len; len -= n, p += n, off += n) {
-        n = s3_min(len, sizeof(buf));
-        sim_content(value, off, buf, n);
-
-        if (memcmp(buf, p, n) != 0) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-uint32_t
-sim_value_new(unsigned key, unsigned n, const uint32_t *lens)
-{
-    unsigned i;
-    sim_value_t *v;
-
-    if (sim_w.n_values + 1 >= SIM_VALUES) {
-        sim_fail("too many values");
-        exit(1);
-    }
-
-    v = &sim_w.values[++sim_w.n_values];
-    v->key = key;
-    v->n = n;
-
-    for (i = 0; i < n; i++) {
-        v->salt[i] = sim_w.n_values * SIM_SEGS + i;
-        v->len[i] = lens[i];
-        v->size += lens[i];
-    }
-
-    return sim_w.n_values;
-}
-
-
-void
-sim_value_etag(uint8_t etag[16], uint32_t value)
-{
-    s3_put32(etag, value);
-    s3_put32(etag + 4, ~value);
-    s3_put64(etag + 8, word(value, 7));
-}
-
-
-uint32_t
-sim_value_of(unsigned key, const s3_entry_t *e)
-{
-    uint32_t value;
-    uint8_t etag[16];
-
-    value = s3_get32(e->etag);
-
-    if (value && value <= sim_w.n_values) {
-        sim_value_etag(etag, value);
-
-        if (memcmp(etag, e->etag, 16) == 0 && sim_w.values[value].key == key
-            && sim_w.values[value].size == e->size)
-        {
-            return value;
-        }
-    }
-
-    sim_fail("key %u: an object that nobody wrote, size %llu, value %u", key,
-             (unsigned long long) e->size, value);
-
-    return 0;
-}
-
-
 /* Beginning and end of operations. */
 
 s3_store_t *
@@ -169,23 +41,41 @@ sim_client_rest(sim_client_t *c)
     c->timer.handler = on_timer;
     c->timer.ctx = c;
     loop->set_timer(loop, &c->timer,
-                    sim_chance(sim_chance(8)               ? 20
-                               : sim_w.faults & SIM_F_DUEL ? 200
-                                                           : 2000));
+                    sim_chance(sim_chance(8) ? 20
+                               : sim_w.faults & (SIM_F_DUEL | SIM_F_BRIEF)
+                                   ? 200
+                                   : 2000));
 }
 
 
 static void
-begin(sim_client_t *c, sim_kind_t kind)
+begin(sim_client_t *c, hist_kind_t kind)
 {
     c->event = sim_begin(c->key, kind, c->id);
+}
+
+
+/* 1: its key has a bucket; else the operation is over. */
+
+static int
+at_home(sim_client_t *c, int rc)
+{
+    if (rc == S3_OK) {
+        sim_event(c->key, c->event)->bucket = c->home.number;
+        return 1;
+    }
+
+    sim_end(c->key, c->event, rc);
+    sim_client_rest(c);
+
+    return 0;
 }
 
 
 static void
 finish(sim_client_t *c, int rc)
 {
-    sim_event_t *e = sim_event(c->key, c->event);
+    hist_event_t *e = sim_event(c->key, c->event);
 
     sim_end(c->key, c->event, rc);
 
@@ -245,7 +135,7 @@ sim_client_write(sim_client_t *c, unsigned key, unsigned flags,
 {
     c->written = written;
     c->writer =
-        s3_writer_open(sim_client_store(c), SIM_BUCKET, sim_key(key), c->class,
+        s3_writer_open(sim_client_store(c), c->home.id, sim_key(key), c->class,
                        sim_chance(2) ? -1 : (int64_t) (c->end - c->off), flags);
     c->writer->writable = on_writable;
     c->writer->finished = on_finished;
@@ -260,7 +150,8 @@ sim_client_put(sim_client_t *c, unsigned space, s3_str_t key, s3_kind_t kind,
 {
     memset(&c->put, 0, sizeof(c->put));
     c->put.store = sim_client_store(c);
-    c->put.bucket = SIM_BUCKET + space;
+    c->put.bucket = c->home.id + space;
+    c->put.generation = c->home.generation;
     c->put.key = key;
     c->put.entry.kind = (uint8_t) kind;
     c->put.meta = s3_string("meta");
@@ -273,10 +164,24 @@ static int
 on_test(s3_put_t *put, const s3_entry_t *current)
 {
     sim_client_t *c = put->ctx;
-    sim_event_t *e = sim_event(c->key, c->event);
+    hist_event_t *e = sim_event(c->key, c->event);
     uint32_t value = current ? sim_value_of(c->key, current) : 0;
 
     return value == e->expect ? S3_OK : S3_EPRECOND;
+}
+
+
+/* The bucket is being removed, or was. */
+
+static void
+on_stale(sim_client_t *c, int rc)
+{
+    if (rc == S3_ENOENT) {
+        sim_event(c->key, c->event)->bucket = 0;
+    }
+
+    sim_end(c->key, c->event, rc == S3_ENOENT ? S3_ENOENT : S3_ESTALE);
+    sim_client_rest(c);
 }
 
 
@@ -286,7 +191,6 @@ on_put(s3_put_t *put)
     s3_writer_t *w;
     sim_client_t *c = put->ctx;
 
-    finish(c, put->rc);
     c->class = 0;
     w = c->writer;
     c->writer = NULL;
@@ -295,6 +199,12 @@ on_put(s3_put_t *put)
         s3_writer_close(w);
     }
 
+    if (put->rc == S3_ESTALE) {
+        sim_client_home(c, c->key, on_stale);
+        return;
+    }
+
+    finish(c, put->rc);
     sim_client_rest(c);
 }
 
@@ -302,15 +212,24 @@ on_put(s3_put_t *put)
 static void
 put_written(sim_client_t *c)
 {
-    sim_event_t *e = sim_event(c->key, c->event);
+    hist_event_t *e = sim_event(c->key, c->event);
 
     sim_client_put(c, S3_SPACE_OBJECTS, sim_key(c->key), S3_KIND_OBJECT,
                    on_put);
     sim_value_etag(c->put.entry.etag, e->value);
     c->put.entry.storage_class = (uint8_t) c->class;
     c->put.writer = c->writer;
-    c->put.test = e->kind == SIM_CAS ? on_test : NULL;
+    c->put.test = e->kind == HIST_CAS ? on_test : NULL;
     s3_store_put(&c->put);
+}
+
+
+static void
+put_housed(sim_client_t *c, int rc)
+{
+    if (at_home(c, rc)) {
+        sim_client_write(c, c->key, c->end ? c->flags : 0, put_written);
+    }
 }
 
 
@@ -319,12 +238,11 @@ put(sim_client_t *c, int conditional)
 {
     static const uint32_t sizes[] = {0, 10, 3000, 5000, 20000, 140000, 290000};
     uint32_t size;
-    unsigned flags;
-    sim_event_t *e;
+    hist_event_t *e;
 
-    flags = sim_chance(4) == 0 ? S3_WRITER_BLOB : 0;
+    c->flags = sim_chance(4) == 0 ? S3_WRITER_BLOB : 0;
     size = sizes[sim_chance(sim_chance(12) ? 5 : 7)];
-    begin(c, conditional ? SIM_CAS : SIM_PUT);
+    begin(c, conditional ? HIST_CAS : HIST_PUT);
     e = sim_event(c->key, c->event);
     e->value = sim_value_new(c->key, 1, &size);
 
@@ -340,16 +258,27 @@ put(sim_client_t *c, int conditional)
     c->value = e->value;
     c->off = 0;
     c->end = size;
-    sim_client_write(c, c->key, size ? flags : 0, put_written);
+    sim_client_home(c, c->key, put_housed);
+}
+
+
+static void
+delete_housed(sim_client_t *c, int rc)
+{
+    if (!at_home(c, rc)) {
+        return;
+    }
+
+    sim_client_put(c, S3_SPACE_OBJECTS, sim_key(c->key), S3_KIND_TOMBSTONE,
+                   on_put);
+    s3_store_put(&c->put);
 }
 
 
 static void delete (sim_client_t *c)
 {
-    begin(c, SIM_DELETE);
-    sim_client_put(c, S3_SPACE_OBJECTS, sim_key(c->key), S3_KIND_TOMBSTONE,
-                   on_put);
-    s3_store_put(&c->put);
+    begin(c, HIST_DELETE);
+    sim_client_home(c, c->key, delete_housed);
 }
 
 
@@ -410,7 +339,7 @@ on_head(s3_head_t *head)
 {
     uint64_t size;
     sim_client_t *c = head->ctx;
-    sim_event_t *e = sim_event(c->key, c->event);
+    hist_event_t *e = sim_event(c->key, c->event);
 
     if (head->rc == S3_OK) {
         e->value = sim_value_of(c->key, &head->object->entry);
@@ -448,16 +377,27 @@ on_head(s3_head_t *head)
 
 
 static void
-get(sim_client_t *c)
+get_housed(sim_client_t *c, int rc)
 {
-    begin(c, SIM_GET);
+    if (!at_home(c, rc)) {
+        return;
+    }
+
     memset(&c->head, 0, sizeof(c->head));
     c->head.store = sim_client_store(c);
-    c->head.bucket = SIM_BUCKET;
+    c->head.bucket = c->home.id;
     c->head.key = sim_key(c->key);
     c->head.done = on_head;
     c->head.ctx = c;
     s3_store_head(&c->head);
+}
+
+
+static void
+get(sim_client_t *c)
+{
+    begin(c, HIST_GET);
+    sim_client_home(c, c->key, get_housed);
 }
 
 
@@ -485,7 +425,7 @@ on_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
     c->after[key.len] = '\0';
 
     if (entry == NULL) {
-        for (i = 0; i < SIM_KEYS; i++) {
+        for (i = c->first; i < c->end_key; i++) {
             if (sim_key(i).len > key.len
                 && memcmp(sim_key(i).data, key.data, key.len) == 0) {
                 c->prefixed |= 1u << i;
@@ -497,11 +437,12 @@ on_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
 
     k = sim_key_index(key);
 
-    if (k == -1) {
+    if (k == -1 || (unsigned) k + c->first >= c->end_key) {
         sim_fail("a key is listed that nobody wrote");
         return 1;
     }
 
+    k += (int) c->first;
     c->listed |= 1u << k;
     sim_event((unsigned) k, c->events[k])->value =
         sim_value_of((unsigned) k, entry);
@@ -519,7 +460,7 @@ on_list(s3_list_t *list)
 
     after = s3_str(c->after, strlen(c->after));
 
-    for (k = 0; k < SIM_KEYS; k++) {
+    for (k = c->first; k < c->end_key; k++) {
         if (c->events[k] == -1) {
             continue;
         }
@@ -549,25 +490,51 @@ on_list(s3_list_t *list)
 
 
 static void
+list_housed(sim_client_t *c, int rc)
+{
+    unsigned k;
+
+    for (k = c->first; k < c->end_key; k++) {
+        if (c->events[k] != -1) {
+            sim_event(k, c->events[k])->bucket =
+                rc == S3_OK ? c->home.number : 0;
+
+            if (rc != S3_OK) {
+                sim_end(k, c->events[k], rc);
+            }
+        }
+    }
+
+    if (rc != S3_OK) {
+        sim_client_rest(c);
+        return;
+    }
+
+    c->list.bucket = c->home.id;
+    s3_store_list(&c->list);
+}
+
+
+static void
 list_page(sim_client_t *c)
 {
     unsigned k;
     s3_str_t after = s3_str(c->after, strlen(c->after));
 
-    for (k = 0; k < SIM_KEYS; k++) {
+    for (k = c->first; k < c->end_key; k++) {
         c->events[k] = -1;
 
         /* what was said is not said again */
         if (!(c->prefixed >> k & 1)
             && (after.len == 0 || s3_str_cmp(sim_key(k), after) > 0))
         {
-            c->events[k] = sim_begin(k, SIM_LIST, c->id);
+            c->events[k] = sim_begin(k, HIST_LIST, c->id);
         }
     }
 
     c->listed = 0;
     c->list.after = after;
-    s3_store_list(&c->list);
+    sim_client_home(c, c->first, list_housed);
 }
 
 
@@ -576,7 +543,10 @@ list(sim_client_t *c)
 {
     unsigned k;
 
-    for (k = 0; k < SIM_KEYS; k++) {
+    c->first = c->key < SIM_KEYS ? 0 : SIM_KEYS;
+    c->end_key = c->key < SIM_KEYS ? SIM_KEYS : SIM_ALL_KEYS;
+
+    for (k = c->first; k < c->end_key; k++) {
         if (sim_history_full(k)) {
             sim_client_rest(c);
             return;
@@ -585,7 +555,6 @@ list(sim_client_t *c)
 
     memset(&c->list, 0, sizeof(c->list));
     c->list.store = sim_client_store(c);
-    c->list.bucket = SIM_BUCKET;
     c->list.max = 1 + sim_chance(5);
     c->list.item = on_item;
     c->list.done = on_list;
@@ -606,6 +575,50 @@ list(sim_client_t *c)
 }
 
 
+/* At the short-lived bucket, which is to be empty now and then. */
+
+static void
+next_brief(sim_client_t *c)
+{
+    unsigned what = sim_chance(100);
+
+    c->key = SIM_KEYS + sim_chance(SIM_SHORT_KEYS);
+
+    if (sim_w.faults & SIM_F_BRIEF) {
+        c->key = SIM_KEYS + (sim_chance(8) == 0);
+    }
+
+    if (sim_history_full(c->key)) {
+        sim_client_rest(c);
+
+    } else if (what < 12) {
+        sim_bucket_make(c);
+
+    } else if (what < 34) {
+        sim_bucket_drop(c);
+
+    } else if (what < 46) {
+        get(c);
+
+    } else if (what < 52) {
+        list(c);
+
+    } else if (what < 68) {
+        delete (c);
+
+    } else if (what < 74) {
+        put(c, 1);
+
+    } else if (what < 86) {
+        put(c, 0);
+
+    } else if (sim_w.faults & (SIM_F_REPLACE | SIM_F_ROT)
+               || !sim_upload_step(c)) {
+        sim_client_rest(c);
+    }
+}
+
+
 static void
 next(sim_client_t *c)
 {
@@ -618,6 +631,12 @@ next(sim_client_t *c)
     c->left--;
     c->busy = 1;
     c->since = s3_sim_now(sim_w.sim);
+
+    if (sim_w.faults & SIM_F_BRIEF || (sim_w.brief && sim_chance(2))) {
+        next_brief(c);
+        return;
+    }
+
     c->key = sim_w.hot || sim_w.faults & SIM_F_DUEL ? 0 : sim_chance(SIM_KEYS);
 
     if (sim_history_full(c->key)) {
@@ -676,6 +695,7 @@ sim_clients_open(void)
     stopped = 0;
     last_seen = 0;
     sim_uploads_reset();
+    sim_buckets_reset();
 
     for (i = 0; i < SIM_CLIENTS; i++) {
         sim_clients[i] = create(i, OPS + sim_chance(OPS));

@@ -21,9 +21,25 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "storage/s3_json.h"
 #include "storage/s3_place.h"
 #include "storage/s3_units.h"
 #include "t/sim/s3_sim.h"
+
+
+/* What libraries keep for good, outside of the program's memory: jansson is
+ * told once whose malloc() to call. */
+
+static void
+tell_libraries(void)
+{
+    if (s3_json_begin(0) == S3_OK) {
+        s3_json_end();
+    }
+
+    json_object_seed(1);
+}
+
 
 #ifndef SIM_MEMORY
 
@@ -31,6 +47,7 @@
 void
 sim_memory_mark(void)
 {
+    tell_libraries();
 }
 
 
@@ -380,6 +397,7 @@ sim_memory_mark(void)
 {
     size_t len = (size_t) (_end - __data_start);
 
+    tell_libraries();
     mem->variables = malloc(len);
     memset(mem->free, 0, sizeof(mem->free));
     mem->marked = mem->used;

@@ -11,6 +11,7 @@
 struct sim_upload_s {
     uint8_t id[S3_UPLOAD_ID_LEN];
     unsigned key;
+    uint32_t home; /* the bucket's number */
     uint32_t value;
     unsigned n;      /* parts */
     unsigned stored; /* of them, acknowledged */
@@ -45,6 +46,47 @@ id_of(sim_upload_t *u)
 }
 
 
+/* What it may have written it has by now. */
+
+static void
+decided(sim_upload_t *u)
+{
+    hist_event_t *e;
+
+    if (u->event != -1) {
+        e = sim_event(u->key, u->event);
+
+        if (e->maybe && e->to == HIST_FOREVER) {
+            sim_end_maybe(u->key, u->event);
+        }
+    }
+
+    u->over = 1;
+}
+
+
+/* 1: its bucket is still there; else the operation is over. */
+
+static int
+at_home(sim_client_t *c, int rc)
+{
+    sim_upload_t *u = c->upload;
+
+    if (rc == S3_OK && c->home.number == u->home) {
+        return 1;
+    }
+
+    if (rc == S3_OK || rc == S3_ENOENT) {
+        decided(u);
+        u->gone = 1;
+    }
+
+    sim_client_rest(c);
+
+    return 0;
+}
+
+
 /* Creating. */
 
 static void
@@ -54,6 +96,27 @@ on_created(s3_put_t *put)
 
     c->upload->open = put->rc == S3_OK;
     sim_client_rest(c);
+}
+
+
+static void
+create_housed(sim_client_t *c, int rc)
+{
+    sim_upload_t *u = c->upload;
+
+    if (rc != S3_OK) {
+        u->over = 1;
+        u->gone = 1;
+        sim_client_rest(c);
+        return;
+    }
+
+    u->home = c->home.number;
+    sim_client_put(c, S3_SPACE_UPLOADS,
+                   s3_upload_key(c->name, sim_key(u->key), id_of(u)),
+                   S3_KIND_OBJECT, on_created);
+    s3_upload_set_state(&c->put.entry, S3_UPLOAD_OPEN);
+    s3_store_put(&c->put);
 }
 
 
@@ -82,12 +145,7 @@ create(sim_client_t *c)
     }
 
     u->value = sim_value_new(u->key, u->n, lens);
-
-    sim_client_put(c, S3_SPACE_UPLOADS,
-                   s3_upload_key(c->name, sim_key(u->key), id_of(u)),
-                   S3_KIND_OBJECT, on_created);
-    s3_upload_set_state(&c->put.entry, S3_UPLOAD_OPEN);
-    s3_store_put(&c->put);
+    sim_client_home(c, u->key, create_housed);
 }
 
 
@@ -142,6 +200,15 @@ part_written(sim_client_t *c)
 
 
 static void
+part_housed(sim_client_t *c, int rc)
+{
+    if (at_home(c, rc)) {
+        sim_client_write(c, c->upload->key, S3_WRITER_BLOB, part_written);
+    }
+}
+
+
+static void
 store_part(sim_client_t *c, unsigned part)
 {
     unsigned i;
@@ -157,7 +224,7 @@ store_part(sim_client_t *c, unsigned part)
     }
 
     c->end = c->off + v->len[part];
-    sim_client_write(c, u->key, S3_WRITER_BLOB, part_written);
+    sim_client_home(c, u->key, part_housed);
 }
 
 
@@ -175,29 +242,10 @@ test(s3_upload_op_t *op, const s3_entry_t *current)
 }
 
 
-/* What it may have written it has by now. */
-
-static void
-decided(sim_upload_t *u)
-{
-    sim_event_t *e;
-
-    if (u->event != -1) {
-        e = sim_event(u->key, u->event);
-
-        if (e->maybe && e->to == SIM_FOREVER) {
-            sim_end_maybe(u->key, u->event);
-        }
-    }
-
-    u->over = 1;
-}
-
-
 static void
 completed(sim_client_t *c, int rc)
 {
-    sim_event_t *e;
+    hist_event_t *e;
     sim_upload_t *u = c->upload;
 
     e = sim_event(u->key, u->event);
@@ -205,7 +253,7 @@ completed(sim_client_t *c, int rc)
     switch (rc) {
 
     case S3_OK:
-        if (e->to == SIM_FOREVER) {
+        if (e->to == HIST_FOREVER) {
             sim_end(u->key, u->event, S3_OK);
         }
 
@@ -263,12 +311,13 @@ on_over(s3_upload_op_t *op)
 static void
 operate(sim_client_t *c)
 {
-    sim_event_t *e;
+    hist_event_t *e;
     sim_upload_t *u = c->upload;
 
     memset(&c->op, 0, sizeof(c->op));
     c->op.store = sim_client_store(c);
-    c->op.bucket = SIM_BUCKET;
+    c->op.bucket = c->home.id;
+    c->op.generation = c->home.generation;
     c->op.key = sim_key(u->key);
     c->op.id = id_of(u);
     c->op.upload = c->object;
@@ -283,11 +332,13 @@ operate(sim_client_t *c)
     }
 
     if (u->event == -1) {
-        u->event = sim_begin(u->key, u->conditional ? SIM_CAS : SIM_PUT, c->id);
+        u->event =
+            sim_begin(u->key, u->conditional ? HIST_CAS : HIST_PUT, c->id);
         u->expect = sim_chance(2) ? c->seen[u->key] : 0;
         e = sim_event(u->key, u->event);
         e->value = u->value;
         e->expect = u->expect;
+        e->bucket = u->home;
     }
 
     u->attempts++;
@@ -335,6 +386,16 @@ on_part_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
 
 
 static void
+part_lost(sim_client_t *c, int rc)
+{
+    (void) rc;
+    s3_object_release(c->object);
+    c->object = NULL;
+    sim_client_rest(c);
+}
+
+
+static void
 on_parts(s3_list_t *list)
 {
     sim_client_t *c = list->ctx;
@@ -346,11 +407,26 @@ on_parts(s3_list_t *list)
     }
 
     if (list->rc == S3_OK && !u->aborted && !u->over && u->attempts == 0) {
+        if (u->key >= SIM_KEYS) {
+            sim_bucket_verify(c, part_lost);
+            return;
+        }
+
         sim_fail("parts %x were stored, %x are listed", c->part, c->listed);
     }
 
     s3_object_release(c->object);
     c->object = NULL;
+    sim_client_rest(c);
+}
+
+
+static void
+upload_lost(sim_client_t *c, int rc)
+{
+    (void) rc;
+    decided(c->upload);
+    c->upload->gone = 1;
     sim_client_rest(c);
 }
 
@@ -365,6 +441,11 @@ on_upload(s3_head_t *head)
 
         if (head->rc == S3_ENOENT) {
             if (u->open && !u->aborted && u->attempts == 0) {
+                if (u->key >= SIM_KEYS) {
+                    sim_bucket_verify(c, upload_lost);
+                    return;
+                }
+
                 sim_fail("an upload is lost");
             }
 
@@ -387,7 +468,7 @@ on_upload(s3_head_t *head)
     c->part = u->stored;
     memset(&c->list, 0, sizeof(c->list));
     c->list.store = sim_client_store(c);
-    c->list.bucket = SIM_BUCKET + S3_SPACE_PARTS;
+    c->list.bucket = c->home.id + S3_SPACE_PARTS;
     c->list.prefix = s3_upload_parts_prefix(c->name, sim_key(u->key), id_of(u));
     c->list.max = 1000;
     c->list.item = on_part_item;
@@ -398,18 +479,29 @@ on_upload(s3_head_t *head)
 
 
 static void
-look(sim_client_t *c, int aborting)
+look_housed(sim_client_t *c, int rc)
 {
     sim_upload_t *u = c->upload;
 
-    c->aborting = aborting != 0;
+    if (!at_home(c, rc)) {
+        return;
+    }
+
     memset(&c->head, 0, sizeof(c->head));
     c->head.store = sim_client_store(c);
-    c->head.bucket = SIM_BUCKET + S3_SPACE_UPLOADS;
+    c->head.bucket = c->home.id + S3_SPACE_UPLOADS;
     c->head.key = s3_upload_key(c->name, sim_key(u->key), id_of(u));
     c->head.done = on_upload;
     c->head.ctx = c;
     s3_store_head(&c->head);
+}
+
+
+static void
+look(sim_client_t *c, int aborting)
+{
+    c->aborting = aborting != 0;
+    sim_client_home(c, c->upload->key, look_housed);
 }
 
 

@@ -60,6 +60,8 @@ sim_key(unsigned k)
 {
     static const char *names[SIM_KEYS] = {"one", "dir/two", "dir/three"};
 
+    k %= SIM_KEYS;
+
     return s3_str(names[k], strlen(names[k]));
 }
 
@@ -307,6 +309,7 @@ proc_start(unsigned j)
 
     sim_net_attach(p);
     p->store = s3_store_create(&conf);
+    p->buckets = s3_buckets_create(p->store, p->loop);
     p->watch.handler = watch;
     p->watch.ctx = p;
     p->watch.background = 1;
@@ -365,6 +368,7 @@ sim_stop(void)
     }
 
     for (j = 0; j < sim_w.n_procs; j++) {
+        s3_buckets_destroy(sim_w.proc[j]->buckets);
         s3_store_destroy(sim_w.proc[j]->store);
     }
 
@@ -568,6 +572,9 @@ sim_open(uint64_t seed, unsigned n, unsigned m, unsigned faults)
     sim_w.faults = faults;
     sim_w.n_procs = SIM_PROCS;
     sim_w.classes = m > 1 && sim_chance(4) == 0;
+    sim_w.brief = faults & SIM_F_BRIEF
+                  || (!(faults & SIM_F_DUEL)
+                      && (seed * 0xd6e8feb86659fd93ull >> 32) % 4 == 0);
     sim_w.apart = faults & (SIM_F_NET | SIM_F_CLOCK) && sim_chance(3) == 0;
     sim_w.hot = faults & SIM_F_NET && sim_chance(4) == 0;
     s3_sim_slow(sim_w.sim,

@@ -188,11 +188,15 @@ choose_faults(uint64_t seed)
         SIM_F_CUT | SIM_F_NET | SIM_F_KILL,
         SIM_F_DUEL | SIM_F_KILL | SIM_F_EIO};
 
+    unsigned faults;
+
     if (seed % 5 == 4) {
         return crossed[seed / 5 % (sizeof(crossed) / sizeof(crossed[0]))];
     }
 
-    return profiles[seed % (sizeof(profiles) / sizeof(profiles[0]))];
+    faults = profiles[seed % (sizeof(profiles) / sizeof(profiles[0]))];
+
+    return seed % 7 == 5 ? faults | SIM_F_BRIEF : faults;
 }
 
 
@@ -570,7 +574,7 @@ main(int argc, char **argv)
     shared = share(sizeof(*shared));
     shared->next = seed;
     shared->failed = UINT64_MAX;
-    sim_history_open();
+    hist_open();
     sim_net_open();
     sim_cover_open();
     setvbuf(stdout, malloc(BUFSIZ), _IOLBF, BUFSIZ);
