@@ -454,7 +454,11 @@ s3_table_get_report(s3_table_block_t *view, s3_block_t *block, s3_str_t ikey,
         return i;
     }
 
-    if (view->prefix.len > ikey.len) {
+    /* a separator is short: ikey may come before all that the block has */
+
+    if (view->prefix.len > ikey.len
+        || memcmp(view->prefix.data, ikey.data, view->prefix.len) != 0)
+    {
         return S3_OK;
     }
 
