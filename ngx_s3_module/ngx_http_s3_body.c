@@ -191,7 +191,7 @@ ngx_http_s3_body_fault(ngx_int_t rc)
 }
 
 
-/* Will there be so much to hash that it goes to threads? */
+/* Will there be so much to hash that it goes to threads?  How is it read? */
 
 static void
 ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s)
@@ -213,6 +213,12 @@ ngx_http_s3_body_threads(ngx_http_s3_ctx_t *s)
     body->direct = length > NGX_HTTP_S3_BODY_LARGE && !body->threads
                    && s->r->http_version < NGX_HTTP_VERSION_20
                    && body->sink == ngx_http_s3_writer_sink;
+
+    if (length > NGX_HTTP_S3_BODY_LARGE
+        && s->r->http_version < NGX_HTTP_VERSION_20)
+    {
+        ngx_http_s3_body_window(s);
+    }
 }
 
 

@@ -21,11 +21,39 @@
 
 #define NGX_HTTP_S3_BODY_FRAME   64
 
+/* What a client may have sent before it is read: a part of the usual size. */
+
+#define NGX_HTTP_S3_BODY_WINDOW  (8 * 1024 * 1024)
+
 
 static ssize_t ngx_http_s3_body_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
 static ssize_t ngx_http_s3_body_recv_ahead(ngx_http_s3_body_t *body,
     u_char *buf, size_t size);
+
+
+/*
+ * Opens TCP's window at once.  The kernel does so by and by, as it sees how
+ * fast is read; until then the client is stopped again and again, and it is our
+ * reading that makes it go on.  Who wants to be woken only by much data gets a
+ * window for that, at most half of the third number of tcp_rmem, and unlike
+ * with SO_RCVBUF the kernel may still make it larger (tcp_set_rcvlowat() of
+ * Linux 4.18).  After that any data wakes again.
+ */
+
+void
+ngx_http_s3_body_window(ngx_http_s3_ctx_t *s)
+{
+    int  fd, size, any;
+
+    fd = s->r->connection->fd;
+
+    size = ngx_min(s->r->headers_in.content_length_n, NGX_HTTP_S3_BODY_WINDOW);
+    any = 1;
+
+    (void) setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &size, sizeof(int));
+    (void) setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &any, sizeof(int));
+}
 
 
 /*

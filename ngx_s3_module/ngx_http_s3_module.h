@@ -401,6 +401,9 @@ void ngx_http_s3_body_collect(ngx_http_s3_ctx_t *s, size_t max,
 void ngx_http_s3_body_continue(ngx_http_s3_ctx_t *s);
 void ngx_http_s3_body_cleanup(ngx_http_s3_ctx_t *s);
 
+/* Large bodies: lets the client send ahead. */
+void ngx_http_s3_body_window(ngx_http_s3_ctx_t *s);
+
 /* Large bodies: chooses where the next bytes go, NGX_AGAIN: the sink is full;
  * then ngx_http_read_unbuffered_request_body(). */
 ngx_int_t ngx_http_s3_body_aim(ngx_http_s3_ctx_t *s);

@@ -13,7 +13,8 @@
 
 #define S3_GF_WIDE "avx512f,avx512bw,gfni"
 #define S3_GF_STEP 64
-#define S3_GF_ROWS 4 /* computed at a time */
+#define S3_GF_STEPS 4 /* of them at a time */
+#define S3_GF_ROWS 4  /* computed at a time */
 
 
 static int
@@ -46,32 +47,51 @@ s3_gf_bits(uint8_t *table, uint8_t c)
 }
 
 
-/* `rows` is a constant wherever this is inlined. */
+/* `rows` and `n` are constants wherever this is inlined: n vectors of 64 bytes
+ * of each row, so that a coefficient is fetched once for all of them.  Unless
+ * the loops over them are unrolled the sums are kept in memory. */
 
 __attribute__((target(S3_GF_WIDE), always_inline)) static inline void
 s3_gf_rows(const uint8_t *tables, size_t at, __mmask64 mask, unsigned k,
-           const unsigned rows, uint8_t **in, uint8_t **out)
+           const unsigned rows, const unsigned n, uint8_t **in, uint8_t **out)
 {
-    unsigned i, j;
-    __m512i x, c, sum[S3_GF_ROWS];
+    unsigned i, j, v;
+    __m512i x[S3_GF_STEPS], c, p, sum[S3_GF_ROWS][S3_GF_STEPS];
 
+#pragma GCC unroll 4
     for (i = 0; i < rows; i++) {
-        sum[i] = _mm512_setzero_si512();
-    }
-
-    for (j = 0; j < k; j++) {
-        x = _mm512_maskz_loadu_epi8(mask, in[j] + at);
-
-        for (i = 0; i < rows; i++) {
-            c = _mm512_set1_epi64(
-                (long long) s3_get64(tables + 8 * (k * i + j)));
-            c = _mm512_gf2p8affine_epi64_epi8(x, c, 0);
-            sum[i] = _mm512_xor_si512(sum[i], c);
+#pragma GCC unroll 4
+        for (v = 0; v < n; v++) {
+            sum[i][v] = _mm512_setzero_si512();
         }
     }
 
+    for (j = 0; j < k; j++) {
+#pragma GCC unroll 4
+        for (v = 0; v < n; v++) {
+            x[v] = _mm512_maskz_loadu_epi8(mask, in[j] + at + v * S3_GF_STEP);
+        }
+
+#pragma GCC unroll 4
+        for (i = 0; i < rows; i++) {
+            c = _mm512_set1_epi64(
+                (long long) s3_get64(tables + 8 * (k * i + j)));
+
+#pragma GCC unroll 4
+            for (v = 0; v < n; v++) {
+                p = _mm512_gf2p8affine_epi64_epi8(x[v], c, 0);
+                sum[i][v] = _mm512_xor_si512(sum[i][v], p);
+            }
+        }
+    }
+
+#pragma GCC unroll 4
     for (i = 0; i < rows; i++) {
-        _mm512_mask_storeu_epi8(out[i] + at, mask, sum[i]);
+#pragma GCC unroll 4
+        for (v = 0; v < n; v++) {
+            _mm512_mask_storeu_epi8(out[i] + at + v * S3_GF_STEP, mask,
+                                    sum[i][v]);
+        }
     }
 }
 
@@ -82,13 +102,19 @@ s3_gf_all(const uint8_t *tables, size_t len, unsigned k, const unsigned rows,
 {
     size_t at;
 
-    for (at = 0; len - at >= S3_GF_STEP; at += S3_GF_STEP) {
-        s3_gf_rows(tables, at, ~(__mmask64) 0, k, rows, in, out);
+    for (at = 0; len - at >= S3_GF_STEPS * S3_GF_STEP;
+         at += S3_GF_STEPS * S3_GF_STEP)
+    {
+        s3_gf_rows(tables, at, ~(__mmask64) 0, k, rows, S3_GF_STEPS, in, out);
+    }
+
+    for (/* void */; len - at >= S3_GF_STEP; at += S3_GF_STEP) {
+        s3_gf_rows(tables, at, ~(__mmask64) 0, k, rows, 1, in, out);
     }
 
     if (at < len) {
-        s3_gf_rows(tables, at, ((__mmask64) 1 << (len - at)) - 1, k, rows, in,
-                   out);
+        s3_gf_rows(tables, at, ((__mmask64) 1 << (len - at)) - 1, k, rows, 1,
+                   in, out);
     }
 }
 
