@@ -10,9 +10,12 @@
  */
 
 #include "storage/s3_local_int.h"
+#include "storage/s3_table_read.h"
 #include <stdlib.h>
 
-#define S3_LIST_CHUNK 16384
+#define S3_LIST_CHUNK 32768
+#define S3_LIST_ENTRIES 3 /* of a key: more are copied */
+#define S3_LIST_ROOM (S3_LIST_ENTRIES * sizeof(s3_entry_t) + S3_MAX_KEY)
 #define S3_LIST_SOURCES (S3_ZONE_ARENAS + S3_ZONE_TABLES)
 
 
@@ -37,6 +40,8 @@ typedef struct {
     unsigned n_memory;
     unsigned n_tables;
     unsigned inside : 1; /* past `from` */
+    unsigned placed : 1; /* entries come to where they will stay */
+    uint64_t beyond; /* least bucket of the tables that were left out, or 0 */
     s3_task_t task;
     uint8_t seek[S3_MAX_KEY + 1];
 } s3_listing_t;
@@ -45,13 +50,13 @@ typedef struct {
 static void s3_list_run(s3_listing_t *li);
 
 
+/* Room behind what is used, for s3_list_alloc() to take some of. */
+
 static void *
-s3_list_alloc(s3_scan_t *scan, size_t len)
+s3_list_room(s3_scan_t *scan, size_t len)
 {
     size_t size;
     s3_chunk_t *c = scan->mem;
-
-    len = s3_align(len, (size_t) 8);
 
     if (c == NULL || c->size - c->used < len) {
         size = s3_max(len, (size_t) S3_LIST_CHUNK);
@@ -66,9 +71,25 @@ s3_list_alloc(s3_scan_t *scan, size_t len)
         scan->mem = c;
     }
 
-    c->used += len;
+    return (uint8_t *) c->data + c->used;
+}
 
-    return (uint8_t *) c->data + c->used - len;
+
+static void *
+s3_list_alloc(s3_scan_t *scan, size_t len)
+{
+    void *p;
+    s3_chunk_t *c;
+
+    len = s3_align(len, (size_t) 8);
+    p = s3_list_room(scan, len);
+
+    if (p) {
+        c = scan->mem;
+        c->used += len;
+    }
+
+    return p;
 }
 
 
@@ -151,6 +172,28 @@ s3_list_common(const s3_scan_t *scan, s3_str_t key)
 }
 
 
+/* Entries of the next key are decoded where they will stay, if they are few. */
+
+static int
+s3_list_next(s3_listing_t *li)
+{
+    s3_entry_t *e;
+    s3_merge_t *m = &li->merge;
+
+    if (!li->placed) {
+        e = s3_list_room(li->scan, S3_LIST_ROOM);
+        if (e == NULL) {
+            return S3_ENOMEM;
+        }
+
+        s3_merge_into(m, e, S3_LIST_ENTRIES);
+        li->placed = 1;
+    }
+
+    return s3_merge_next(m);
+}
+
+
 /* The entries that READ would give. */
 
 static int
@@ -165,31 +208,25 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
 
     *out = NULL;
     item = &scan->items[scan->n];
-    e = NULL;
-    key = NULL;
 
     for (i = 0, n = 0; i < m->n; i++) {
+        e = &m->entries[i];
 
-        if (m->entries[i].kind == S3_KIND_UNNOTE) {
+        if (e->kind == S3_KIND_UNNOTE) {
             break;
         }
 
-        if (m->entries[i].kind == S3_KIND_FENCE) {
+        if (e->kind == S3_KIND_FENCE) {
             continue;
         }
 
-        if (e == NULL) {
-            e = s3_list_alloc(scan, (m->n - i) * sizeof(*e) + m->key.len);
-            if (e == NULL) {
-                return S3_ENOMEM;
-            }
-
-            key = (uint8_t *) (e + (m->n - i));
+        if (n < i) {
+            m->entries[n] = *e;
         }
 
-        e[n++] = m->entries[i];
+        n++;
 
-        if (s3_entry_is_record(&e[n - 1]) && e[n - 1].flags & S3_F_CONFIRMED) {
+        if (s3_entry_is_record(e) && e->flags & S3_F_CONFIRMED) {
             break;
         }
     }
@@ -198,6 +235,18 @@ s3_list_add(s3_listing_t *li, s3_item_t **out)
         return S3_OK;
     }
 
+    e = s3_list_alloc(scan, n * sizeof(*e) + m->key.len);
+    if (e == NULL) {
+        return S3_ENOMEM;
+    }
+
+    if (e != m->entries) {
+        memcpy(e, m->entries, n * sizeof(*e));
+    }
+
+    li->placed = 0;
+
+    key = (uint8_t *) (e + n);
     memcpy(key, m->key.data, m->key.len);
     item->key = s3_str(key, m->key.len);
     item->common = 0;
@@ -244,7 +293,8 @@ s3_list_key(s3_listing_t *li)
 
     if (m->bucket != scan->bucket) {
         scan->end = 1;
-        scan->following = m->bucket;
+        scan->following =
+            li->beyond ? s3_min(li->beyond, m->bucket) : m->bucket;
         return S3_DONE;
     }
 
@@ -320,7 +370,7 @@ s3_list_run(s3_listing_t *li)
 
     while (scan->n < scan->max) {
 
-        rc = s3_merge_next(&li->merge);
+        rc = s3_list_next(li);
 
         if (rc == S3_AGAIN) {
             li->task.run = s3_list_task;
@@ -333,6 +383,7 @@ s3_list_run(s3_listing_t *li)
 
         if (rc == S3_DONE) {
             scan->end = 1;
+            scan->following = li->beyond;
             break;
         }
 
@@ -354,43 +405,131 @@ s3_list_run(s3_listing_t *li)
 }
 
 
+/* Behind all keys of the bucket that begin with the prefix. */
+
+static s3_str_t
+s3_list_limit(const s3_scan_t *scan, uint8_t *buf)
+{
+    s3_str_t limit = s3_table_ikey(buf, scan->bucket, scan->prefix);
+
+    while (limit.len > 1 && buf[limit.len - 1] == 0xff) {
+        limit.len--;
+    }
+
+    buf[limit.len - 1]++;
+
+    return limit;
+}
+
+
 /*
- * Blocks of each table that the page will take if its keys are spread as all
- * are.  With a delimiter most of what follows a key is skipped, not read.
+ * Blocks of each table that the page will take.  Tables differ in what they
+ * have of a bucket, so the keys of each are counted, by its index, up to one
+ * that is certainly behind the page: where the densest of the tables alone
+ * would have filled it.
+ *
+ *   table 1   ├──┼──┼──┼──┤ .            3 of 4 blocks
+ *   table 2      ├──────┼──.───┤         1 + a part
+ *            from          end
+ *
+ * With a delimiter most of what follows a key is skipped, not read.
  */
 
 static void
-s3_list_expect(s3_listing_t *li)
+s3_list_expect(s3_listing_t *li, s3_str_t from)
 {
     unsigned i;
-    uint64_t all, blocks;
+    uint32_t at[S3_ZONE_TABLES];
+    uint64_t blocks[S3_ZONE_TABLES], behind, all;
+    uint8_t buf[S3_TABLE_IKEY], last[S3_TABLE_IKEY];
+    s3_str_t ikey, end, sep;
+    s3_table_t *t;
     s3_scan_t *scan = li->scan;
-    const s3_table_stats_t *stats;
 
-    if (scan->delimiter.len || !s3_list_prefixed(scan->from, scan->prefix)) {
+    if (scan->delimiter.len || !s3_list_prefixed(from, scan->prefix)) {
         return;
     }
 
-    for (i = 0, all = 1; i < li->n_tables; i++) {
-        all += li->set->tables[i]->stats.keys;
+    ikey = s3_table_ikey(buf, scan->bucket, from);
+    end = s3_list_limit(scan, last);
+
+    for (i = 0; i < li->n_tables; i++) {
+        t = li->tables[i].table;
+
+        if (t->broken) {
+            return;
+        }
+
+        at[i] = s3_table_locate(t, ikey, 0);
+        behind = at[i] + 1
+                 + t->stats.blocks * (uint64_t) scan->max
+                       / s3_max(t->stats.keys, (uint64_t) 1);
+
+        if (behind < t->stats.blocks) {
+            sep = s3_table_separator(t, (uint32_t) behind);
+
+            if (s3_str_cmp(sep, end) < 0) {
+                end = sep;
+            }
+        }
+    }
+
+    for (i = 0, all = 0; i < li->n_tables; i++) {
+        t = li->tables[i].table;
+        blocks[i] = s3_table_locate(t, end, at[i]) - at[i];
+        all += blocks[i] * t->stats.keys / t->stats.blocks;
     }
 
     for (i = 0; i < li->n_tables; i++) {
-        stats = &li->set->tables[i]->stats;
-        blocks = (uint64_t) stats->blocks * scan->max / all;
-        blocks += blocks / 8 + 2;
 
-        s3_table_iter_expect(&li->tables[i],
-                             (uint32_t) s3_min(blocks, UINT32_MAX),
-                             scan->prefix.len);
+        /* it begins in the middle of one and ends in another */
+
+        if (blocks[i]) {
+            blocks[i] = 2 + blocks[i] * scan->max / s3_max(all, scan->max);
+        } else {
+            blocks[i] = 1;
+        }
+
+        s3_table_iter_expect(&li->tables[i], at[i], (uint32_t) blocks[i],
+                             scan->prefix.len, &scan->n, scan->max);
     }
 }
 
 
+/* May the table have any of what is wanted?  Its first and its last key are
+ * known without a read. */
+
 static int
-s3_list_sources(s3_listing_t *li)
+s3_list_overlaps(s3_listing_t *li, const s3_table_t *t, s3_str_t from)
+{
+    const s3_scan_t *scan = li->scan;
+
+    if (t->broken) {
+        return 1;
+    }
+
+    if (t->min_bucket > scan->bucket) {
+        li->beyond =
+            li->beyond ? s3_min(li->beyond, t->min_bucket) : t->min_bucket;
+        return 0;
+    }
+
+    if (t->min_bucket == scan->bucket && s3_str_cmp(t->min_key, from) > 0
+        && !s3_list_prefixed(t->min_key, scan->prefix))
+    {
+        return 0;
+    }
+
+    return s3_key_cmp(t->max_bucket, t->max_key, scan->bucket, from) >= 0;
+}
+
+
+static int
+s3_list_sources(s3_listing_t *li, s3_str_t from)
 {
     unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_table_t *t;
+    s3_table_iter_t *it;
     s3_local_t *l = li->l;
     s3_memtable_t *mem[S3_ZONE_ARENAS];
 
@@ -411,12 +550,16 @@ s3_list_sources(s3_listing_t *li)
     }
 
     for (i = 0; i < li->set->n; i++) {
-        s3_table_iter_init(&li->tables[i], li->set->tables[i], l->loop, NULL);
-        li->n_tables++;
-        li->sources[n++] = &li->tables[i].source;
+        t = li->set->tables[i];
+
+        if (s3_list_overlaps(li, t, from)) {
+            it = &li->tables[li->n_tables++];
+            s3_table_iter_init(it, t, l->loop, NULL);
+            li->sources[n++] = &it->source;
+        }
     }
 
-    s3_list_expect(li);
+    s3_list_expect(li, from);
 
     return s3_merge_init(&li->merge, li->sources, n, 0);
 }
@@ -465,11 +608,10 @@ s3_local_list(s3_drive_t *d, s3_scan_t *scan)
     scan->max = s3_min(scan->max, (unsigned) S3_SCAN_MAX);
     scan->items = s3_list_alloc(scan, (scan->max + 1) * sizeof(s3_item_t));
 
-    rc = scan->items ? s3_list_sources(li) : S3_ENOMEM;
+    from = s3_str_cmp(scan->from, scan->prefix) < 0 ? scan->prefix : scan->from;
+    rc = scan->items ? s3_list_sources(li, from) : S3_ENOMEM;
 
     if (rc == S3_OK) {
-        from = s3_str_cmp(scan->from, scan->prefix) < 0 ? scan->prefix
-                                                        : scan->from;
         rc = s3_merge_seek(&li->merge, scan->bucket, from);
     }
 

@@ -35,12 +35,18 @@ s3_merge_init(s3_merge_t *m, s3_source_t **sources, unsigned n, unsigned flags)
 void
 s3_merge_done(s3_merge_t *m)
 {
-    if (m->entries != m->fixed) {
-        free(m->entries);
-    }
+    s3_merge_into(m, m->fixed, sizeof(m->fixed) / sizeof(m->fixed[0]));
+}
 
-    m->entries = m->fixed;
-    m->room = sizeof(m->fixed) / sizeof(m->fixed[0]);
+
+void
+s3_merge_into(s3_merge_t *m, s3_entry_t *entries, unsigned room)
+{
+    free(m->grown);
+
+    m->grown = NULL;
+    m->entries = entries;
+    m->room = room;
     m->n = 0;
 }
 
@@ -69,6 +75,7 @@ s3_merge_seek(s3_merge_t *m, uint64_t bucket, s3_str_t key)
     }
 
     m->n_heap = 0;
+    m->second = 0;
     m->started = 0;
     m->gathering = 0;
     m->pending = 0;
@@ -106,27 +113,31 @@ s3_merge_push(s3_merge_t *m, uint8_t source)
     }
 
     m->heap[i] = source;
+    m->second = 0;
 }
 
 
-/* The source at the top has another entry. */
+/* The source at the top has another entry.  While it stays there, which of the
+ * two below it comes first does not change. */
 
 static void
 s3_merge_sift(s3_merge_t *m)
 {
-    unsigned i = 0, down;
+    unsigned i = 0, down = m->second;
     uint8_t source = m->heap[0];
 
     for (;;) {
-        down = 2 * i + 1;
+        if (down == 0) {
+            down = 2 * i + 1;
 
-        if (down >= m->n_heap) {
-            break;
-        }
+            if (down >= m->n_heap) {
+                break;
+            }
 
-        if (down + 1 < m->n_heap
-            && s3_merge_less(m, m->heap[down + 1], m->heap[down])) {
-            down++;
+            if (down + 1 < m->n_heap
+                && s3_merge_less(m, m->heap[down + 1], m->heap[down])) {
+                down++;
+            }
         }
 
         if (!s3_merge_less(m, m->heap[down], source)) {
@@ -135,9 +146,11 @@ s3_merge_sift(s3_merge_t *m)
 
         m->heap[i] = m->heap[down];
         i = down;
+        down = 0;
     }
 
     m->heap[i] = source;
+    m->second = i == 0 && m->n_heap > 1 ? down : 0;
 }
 
 
@@ -165,6 +178,7 @@ s3_merge_moved(s3_merge_t *m, uint8_t source, int rc)
 
         } else {
             m->heap[0] = m->heap[--m->n_heap];
+            m->second = 0;
 
             if (m->n_heap) {
                 s3_merge_sift(m);
@@ -309,11 +323,9 @@ s3_merge_grow(s3_merge_t *m)
     }
 
     memcpy(p, m->entries, m->n * sizeof(s3_entry_t));
+    free(m->grown);
 
-    if (m->entries != m->fixed) {
-        free(m->entries);
-    }
-
+    m->grown = p;
     m->entries = p;
     m->room = room;
 

@@ -83,12 +83,14 @@ typedef struct {
     unsigned flags;
     uint8_t heap[S3_MERGE_MAX]; /* sources that have an entry, least first */
     unsigned n_heap;
+    unsigned second;  /* which of heap[1] and [2] is less, 0: unknown */
     unsigned started; /* sources that have been positioned */
     unsigned gathering : 1;
     unsigned pending : 1; /* `waiting` owes a resume() */
     unsigned forward : 1; /* what is before the target still has to move */
     int rc;               /* an error: final until the next seek */
     unsigned room;        /* of entries */
+    s3_entry_t *grown;    /* entries, where they had to be made room for */
     s3_entry_t fixed[4];
     uint64_t seek_bucket;
     size_t seek_len;
@@ -101,6 +103,11 @@ typedef struct {
 int
 s3_merge_init(s3_merge_t *m, s3_source_t **sources, unsigned n, unsigned flags);
 void s3_merge_done(s3_merge_t *m); /* frees what the merge owns */
+
+/* From the next key on, and until it is called again, entries are put there
+ * (as long as they fit, so look at m->entries).  Not between an S3_AGAIN and
+ * the result that it keeps waiting. */
+void s3_merge_into(s3_merge_t *m, s3_entry_t *entries, unsigned room);
 
 /*
  * Positions before the first key that is (bucket, key) or after it.  Never

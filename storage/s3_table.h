@@ -192,8 +192,11 @@ typedef struct {
     uint32_t first; /* blocks [first, first + loaded) are in block.buf */
     uint32_t loaded;
     uint32_t ahead;  /* size of the last read, or of the next, in blocks */
-    uint32_t expect; /* s3_table_iter_expect() */
+    uint32_t expect; /* s3_table_iter_expect(): what has not come of it */
     uint32_t within;
+    uint32_t start; /* block of the last seek() */
+    const unsigned *have;
+    unsigned goal;
     uint32_t current; /* number of the block in view, while valid */
     uint32_t item;    /* in it */
     uint32_t want;    /* number of the block to enter */
@@ -213,9 +216,13 @@ void s3_table_iter_done(s3_table_iter_t *it); /* frees the buffer */
 /*
  * What the caller of seek() is about to want, so that it need not grow: about
  * so many blocks, of keys that begin as the target does, with its bucket and
- * `prefix` more bytes.  Nothing but the size of reads depends on it.
+ * `prefix` more bytes; the target is in block `first`, or near it.  If that was
+ * too little, more is read by how many of `goal` items it has: *have, which
+ * stays where it is.  Nothing but the number of reads and their size depends
+ * on any of this.
  */
-void s3_table_iter_expect(s3_table_iter_t *it, uint32_t blocks, size_t prefix);
+void s3_table_iter_expect(s3_table_iter_t *it, uint32_t first, uint32_t blocks,
+                          size_t prefix, const unsigned *have, unsigned goal);
 
 #pragma GCC visibility pop
 

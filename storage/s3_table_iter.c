@@ -25,25 +25,54 @@ s3_table_iter_came(s3_table_iter_t *it, uint32_t first, ssize_t n)
 }
 
 
+/*
+ * Blocks for what the caller still lacks, if it needs as many of them for an
+ * item as it has needed so far.
+ */
+
+static uint32_t
+s3_table_iter_lacks(const s3_table_iter_t *it, uint32_t number)
+{
+    uint64_t took = number - it->start;
+    unsigned have = *it->have;
+
+    if (have == 0) {
+        return it->ahead * 4;
+    }
+
+    if (have >= it->goal) {
+        return 1;
+    }
+
+    took = took * (it->goal - have) / have + 1;
+
+    return (uint32_t) s3_min(took, (uint64_t) S3_TABLE_AHEAD);
+}
+
+
 /* How many blocks to read, beginning with `number`. */
 
 static uint32_t
-s3_table_iter_ahead(const s3_table_iter_t *it, uint32_t number)
+s3_table_iter_ahead(s3_table_iter_t *it, uint32_t number)
 {
     uint32_t ahead = 1, low, mid;
     s3_str_t sep;
 
-    if (it->seeking) {
+    if (it->expect) {
+        ahead = it->expect;
+
+    } else if (it->seeking) {
         ahead = it->ahead;
 
     } else if (it->loaded && number == it->first + it->loaded) {
-        ahead = it->expect ? 1 + it->expect / 4 : it->ahead * 4;
+        ahead = it->have ? s3_table_iter_lacks(it, number) : it->ahead * 4;
     }
 
     ahead = s3_min(ahead, S3_TABLE_AHEAD);
     ahead = s3_min(ahead, it->table->stats.blocks - number);
+    it->expect -= s3_min(ahead, it->expect);
 
-    if (it->expect == 0) {
+    if (it->have == NULL) {
         return ahead;
     }
 
@@ -281,8 +310,8 @@ s3_table_iter_seek(s3_source_t *src, uint64_t bucket, s3_str_t key)
     /* one short skip is likely to be followed by others */
 
     it->ahead = it->loaded && it->want - it->current <= 2 ? 4 : 1;
-    it->ahead = s3_max(it->ahead, it->expect);
     it->seeking = 1;
+    it->start = it->want;
     it->block.waiting = 0;
 
     it->rc = s3_table_iter_enter(it);
@@ -314,10 +343,17 @@ s3_table_iter_init(s3_table_iter_t *it, s3_table_t *table, s3_loop_t *loop,
 
 
 void
-s3_table_iter_expect(s3_table_iter_t *it, uint32_t blocks, size_t prefix)
+s3_table_iter_expect(s3_table_iter_t *it, uint32_t first, uint32_t blocks,
+                     size_t prefix, const unsigned *have, unsigned goal)
 {
+    if (it->loaded == 0) {
+        it->first = first;
+    }
+
     it->expect = blocks;
     it->within = (uint32_t) (8 + s3_min(prefix, (size_t) S3_MAX_KEY));
+    it->have = have;
+    it->goal = goal;
 }
 
 

@@ -34,7 +34,9 @@ s3_xml_rc(const s3_xml_t *x)
 }
 
 
-/* What does not fit: more memory, or NULL and the sticky error. */
+/* What does not fit: more memory, or NULL and the sticky error.  Pages of a
+ * listing are large, and each growth may copy all: so there are few, and
+ * what follows a large piece fits behind it. */
 
 static uint8_t *
 s3_xml_grow(s3_xml_t *x, size_t n)
@@ -52,7 +54,7 @@ s3_xml_grow(s3_xml_t *x, size_t n)
         return NULL;
     }
 
-    cap = s3_max(s3_max(x->cap * 2, x->len + n), (size_t) S3_XML_FIRST);
+    cap = s3_max(x->cap * 4, x->len + n + S3_XML_FIRST);
     cap = s3_min(cap, x->limit);
     p = realloc(x->data, cap);
 
@@ -195,9 +197,46 @@ static const uint8_t s3_xml_plain[256] = {
 };
 
 
+/*
+ * Eight bytes of them at once, none of the control characters.  A byte of x is
+ * less than n, for n up to 128, where subtracting n borrows into its top bit.
+ */
+
+#define S3_XML_EACH(n) (0x0101010101010101ULL * (n))
+
+
+static uint64_t
+s3_xml_less(uint64_t x, uint64_t n)
+{
+    return (x - S3_XML_EACH(n)) & ~x & S3_XML_EACH(0x80);
+}
+
+
+static int
+s3_xml_plain_word(const uint8_t *p)
+{
+    uint64_t x, quote, angle;
+
+    memcpy(&x, p, sizeof(x));
+
+    /* '"' and '&' differ in one bit, and so do '<' and '>' */
+
+    quote = (x & ~S3_XML_EACH(0x04)) ^ S3_XML_EACH('"');
+    angle = (x & ~S3_XML_EACH(0x02)) ^ S3_XML_EACH('<');
+
+    return ((x & S3_XML_EACH(0x80)) | s3_xml_less(x, 0x20)
+            | s3_xml_less(quote, 1) | s3_xml_less(angle, 1))
+           == 0;
+}
+
+
 static size_t
 s3_xml_run(s3_str_t s, size_t i)
 {
+    while (i + 8 <= s.len && s3_xml_plain_word(s.data + i)) {
+        i += 8;
+    }
+
     while (i < s.len && s3_xml_plain[s.data[i]]) {
         i++;
     }

@@ -283,7 +283,7 @@ static void
 test_iterate(s3_table_t *t, s3_loop_t *loop, s3_fs_t *fs, int may_wait)
 {
     s3_table_iter_t it;
-    unsigned i = 0, v, again = 0, bad = 0, k;
+    unsigned i = 0, v, again = 0, bad = 0, k, have;
     unsigned long seen = 0;
     int rc;
 
@@ -317,8 +317,10 @@ test_iterate(s3_table_t *t, s3_loop_t *loop, s3_fs_t *fs, int may_wait)
         i = (unsigned) (r % n_rows);
         (void) snprintf(key, sizeof(key), "%s%s", rows[i].key,
                         k % 2 ? "\x01" : "");
-        s3_table_iter_expect(&it, (uint32_t) (r >> 20) % 50,
-                             (size_t) (r >> 30) % 8);
+        have = 0;
+        s3_table_iter_expect(&it, (uint32_t) (r >> 10) % 400,
+                             (uint32_t) (r >> 20) % 50, (size_t) (r >> 30) % 8,
+                             &have, (unsigned) (r >> 35) % 400);
         rc = settle(&it,
                     it.source.ops->seek(&it.source, rows[i].bucket,
                                         s3_str(key, strlen(key))),
@@ -327,6 +329,7 @@ test_iterate(s3_table_t *t, s3_loop_t *loop, s3_fs_t *fs, int may_wait)
         for (i += k % 2, v = i < n_rows ? rows[i].versions : 0;
              steps && i < n_rows; steps--)
         {
+            have++;
             bad += rc != S3_OK || !at_row(&it.source, i, v)
                    || (v == rows[i].versions && it.source.same);
 
@@ -721,6 +724,65 @@ test_corrupt(void)
 }
 
 
+/*
+ * Keys that sort between a separator, which is short, and the first key of its
+ * block, end like that one, and are taken for present by the filter: there are
+ * none of them, wherever blocks begin.
+ */
+
+static void
+test_between(void)
+{
+    ram_t ram;
+    s3_fs_t *fs;
+    s3_table_stats_t st;
+    s3_table_t *t;
+    s3_block_t block;
+    ram_loop_t rl;
+    s3_loop_t *loop = ram_loop_init(&rl, 0);
+    unsigned before, i;
+    found_t f;
+    s3_str_t key;
+    char absent[48];
+
+    for (before = 1; before < 100; before++) {
+        fs = ram_init(&ram);
+        free(rows);
+        n_rows = before + 100;
+        rows = calloc(n_rows, sizeof(row_t));
+        REQUIRE(rows != NULL);
+
+        for (i = 0; i < n_rows; i++) {
+            rows[i].bucket = 1024;
+            rows[i].versions = 1;
+            (void) snprintf(rows[i].key, sizeof(rows[i].key), "%s%03u/4",
+                            i < before ? "few/" : "one/47.", i);
+        }
+
+        REQUIRE(write_rows(fs, 3, &st) == S3_OK);
+        REQUIRE(s3_table_open(fs, 3, &t) == S3_OK);
+
+        for (i = before; i < n_rows; i++) {
+            memset(&block, 0, sizeof(block));
+            memcpy(absent, rows[i].key, sizeof(absent));
+            memcpy(absent + 4, "34", 2);
+            key = s3_str(absent, strlen(absent));
+            f = (found_t){1024, key, 0, 0, 0};
+
+            CHECK_INT(s3_table_get(t, loop, 1024, key,
+                                   s3_bloom_hash(1024, row_key(&rows[i])),
+                                   &block, found, &f),
+                      S3_ENOENT);
+            CHECK_INT(f.n, 0);
+            s3_block_release(&block);
+        }
+
+        s3_table_release(t);
+        ram_done(&ram);
+    }
+}
+
+
 int
 main(void)
 {
@@ -731,6 +793,7 @@ main(void)
     test_reads();
     test_wide();
     test_bounds();
+    test_between();
     test_faults();
     test_corrupt();
 
