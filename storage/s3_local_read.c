@@ -305,6 +305,11 @@ s3_local_read(s3_drive_t *d, s3_lookup_t *lookup)
 
     rc = s3_local_may_read(l);
 
+    if (rc == S3_OK && !s3_zone_mended(l->zd, l->ix.current->generation)) {
+        s3_index_refresh(&l->ix);
+        rc = S3_EUNAVAIL;
+    }
+
     op = rc == S3_OK ? s3_op_create(l, lookup->bucket, lookup->key,
                                     s3_read_decide, s3_read_finish, lookup)
                      : NULL;

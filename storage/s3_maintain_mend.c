@@ -544,6 +544,7 @@ s3_mend_told(s3_mending_t *x, uint64_t now)
 
     if (x->since == 0) {
         x->since = now;
+        __atomic_store_n(&l->zd->mended, S3_ZONE_MENDING, __ATOMIC_RELEASE);
         __atomic_store_n(&l->zd->refilling, 1, __ATOMIC_RELEASE);
         from = S3_DRIVE_OK;
 
@@ -740,6 +741,8 @@ s3_mend_tick(s3_maintain_t *m, uint64_t now)
     s3_mending_t *x = m->mending;
 
     if (x == NULL) {
+        s3_zone_mend_over(m->l->zd);
+
         if (now < m->mend_next || !s3_mend_begin(m)) {
             return 0;
         }

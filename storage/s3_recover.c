@@ -502,6 +502,7 @@ s3_replay_reset(s3_replay_t *rp)
     d->lease = 0;
     d->recount = 0;
     d->verify = S3_ZVERIFY_NONE;
+    d->mended = 0;
     __atomic_add_fetch(&d->settled, 1, __ATOMIC_ACQ_REL);
     d->next_table_id = 1;
     d->next_segment_id = 1;

@@ -183,6 +183,7 @@ typedef struct {
     uint32_t lost;        /* s3_zlost_t: when it was recovered */
     uint32_t verify;      /* [A] s3_zverify_t: look at MANIFEST and tables */
     uint64_t settled;     /* [A] times that records have lost their writer */
+    uint64_t mended;      /* [A] see s3_zone_mended() */
     uint8_t id[16];
     uint64_t errors; /* [A] counters, to be looked at only */
     uint64_t votes;
@@ -303,6 +304,34 @@ s3_zseg_t *s3_zone_segment_new(s3_zone_t *z, unsigned drive);
  * what is frozen now is in a table.  Under the lock.
  */
 void s3_zone_freeze(s3_zone_t *z, unsigned drive, unsigned next);
+
+/*
+ * A drive whose tables are being made anew, and that is to be filled because of
+ * what they have lost, still shows some of that: a process may have a lost file
+ * open.  So nothing that it is asked meanwhile says what it has, nor afterwards
+ * where it is asked over tables of before.
+ */
+
+#define S3_ZONE_MENDING UINT64_MAX
+
+static inline int
+s3_zone_mended(const s3_zdrive_t *d, uint64_t generation)
+{
+    return generation >= __atomic_load_n(&d->mended, __ATOMIC_ACQUIRE);
+}
+
+/* Nobody mends: tables are as they will be, or it begins anew, and then what is
+ * lost is made up for anew. */
+
+static inline void
+s3_zone_mend_over(s3_zdrive_t *d)
+{
+    uint64_t mending = S3_ZONE_MENDING;
+
+    (void) __atomic_compare_exchange_n(
+        &d->mended, &mending, __atomic_load_n(&d->generation, __ATOMIC_ACQUIRE),
+        0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
 
 /* A free arena, or S3_AGAIN.  Under the lock; makes flushed ones free that
  * nobody looks at any more. */
