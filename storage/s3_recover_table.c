@@ -143,13 +143,38 @@ s3_replay_flush(s3_replay_t *rp)
 }
 
 
+/* Is it what counts of its version, and nobody has confirmed it?  last: the
+ * node before; of one version the first counts, others lie where the record may
+ * not be any more. */
+
+static int
+s3_replay_unsure(const s3_memnode_t *last, const s3_memnode_t *n, s3_entry_t *e)
+{
+    s3_version_t was;
+
+    if (s3_memnode_entry(n, e) != S3_OK) {
+        return 0;
+    }
+
+    if (last && s3_memnode_is(last, n->bucket, s3_memnode_key(n))) {
+        was = s3_memnode_version(last);
+
+        if (s3_version_cmp(&was, &e->version) == 0) {
+            return 0;
+        }
+    }
+
+    return s3_entry_is_record(e) && !(e->flags & S3_F_CONFIRMED);
+}
+
+
 int
 s3_replay_flush_last(s3_replay_t *rp)
 {
     int rc;
     s3_entry_t e;
     s3_memtable_t *kept;
-    s3_memnode_t *n;
+    s3_memnode_t *n, *last;
 
     kept = malloc(S3_REPLAY_KEPT);
     if (kept == NULL) {
@@ -158,10 +183,10 @@ s3_replay_flush_last(s3_replay_t *rp)
 
     s3_memtable_reset(kept, S3_REPLAY_KEPT);
 
-    for (n = s3_memtable_first(rp->mem); n; n = s3_memtable_next(rp->mem, n)) {
-
-        if (s3_memnode_entry(n, &e) == S3_OK && s3_entry_is_record(&e)
-            && !(e.flags & S3_F_CONFIRMED)
+    for (n = s3_memtable_first(rp->mem), last = NULL; n;
+         last = n, n = s3_memtable_next(rp->mem, n))
+    {
+        if (s3_replay_unsure(last, n, &e)
             && s3_memtable_insert(kept, n->bucket, s3_memnode_key(n), &e,
                                   S3_MEM_DURABLE, 0, 0)
                    == NULL)
