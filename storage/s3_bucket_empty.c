@@ -75,7 +75,7 @@ s3_bucket_empty_gone(const s3_item_t *item)
     for (i = 0; i < item->n; i++) {
         e = &item->entries[i];
 
-        if (s3_is_record(e)
+        if (s3_entry_is_record(e)
             && (newest == NULL
                 || s3_version_cmp(&e->version, &newest->version) > 0))
         {

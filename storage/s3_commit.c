@@ -98,7 +98,7 @@ s3_round_count(s3_round_t *round, s3_mark_t *mark)
     case S3_ANSWER_YES:
         round->tally.yes |= bit;
 
-        if (s3_is_record(&mark->entry)) {
+        if (s3_entry_is_record(&mark->entry)) {
             round->entry = mark->entry;
         }
 

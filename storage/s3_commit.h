@@ -53,12 +53,6 @@ s3_readable(const s3_entry_t *e, uint32_t held)
     return s3_count(held & e->holders) >= e->need;
 }
 
-static inline int
-s3_is_record(const s3_entry_t *e)
-{
-    return e->kind == S3_KIND_OBJECT || e->kind == S3_KIND_TOMBSTONE;
-}
-
 
 /*
  * What drives said about one version.  A drive is in at most one of them; in

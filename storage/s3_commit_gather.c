@@ -64,7 +64,8 @@ s3_gather_holds(s3_gather_t *g, unsigned drive)
 
     if (rec->bucket != g->bucket || !s3_str_eq(rec->key, g->key)
         || s3_version_cmp(&rec->entry.version, &g->entry.version) != 0
-        || !s3_is_record(&rec->entry) || rec->entry.layout != g->entry.layout
+        || !s3_entry_is_record(&rec->entry)
+        || rec->entry.layout != g->entry.layout
         || rec->entry.size != g->entry.size || rec->refs.len % S3_REF_SIZE != 0)
     {
         return 0;

@@ -98,7 +98,7 @@ s3_newest_remember(s3_newest_t *nw, unsigned drive)
     for (i = 0; i < nw->lookups[drive].n; i++) {
         e = &nw->lookups[drive].entries[i];
 
-        if (!s3_is_record(e)) {
+        if (!s3_entry_is_record(e)) {
             continue;
         }
 
@@ -261,7 +261,7 @@ s3_newest_look(s3_newest_t *nw, const s3_version_t *below,
         for (i = 0; i < nw->lookups[d].n; i++) {
             e = &nw->lookups[d].entries[i];
 
-            if ((!s3_is_record(e) && e->kind != S3_KIND_DEAD)
+            if ((!s3_entry_is_record(e) && e->kind != S3_KIND_DEAD)
                 || (below && s3_version_cmp(&e->version, below) >= 0))
             {
                 continue;
@@ -340,7 +340,7 @@ s3_newest_summary(s3_newest_t *nw)
                 nw->seen = e->version;
             }
 
-            if (s3_is_record(e) && !(e->flags & S3_F_CONFIRMED)) {
+            if (s3_entry_is_record(e) && !(e->flags & S3_F_CONFIRMED)) {
                 nw->doubt = 1;
 
                 if (!nw->quiet) {
@@ -660,8 +660,9 @@ s3_newest_hint(s3_newest_t *nw, unsigned drive)
     for (i = 0; i < nw->lookups[drive].n; i++) {
         e = &nw->lookups[drive].entries[i];
 
-        if (s3_is_record(e)
-            && s3_version_cmp(&e->version, &nw->entry.version) == 0) {
+        if (s3_entry_is_record(e)
+            && s3_version_cmp(&e->version, &nw->entry.version) == 0)
+        {
             return e;
         }
     }

@@ -122,7 +122,7 @@ s3_settle_learn(s3_settle_t *st, s3_round_t *round)
 
     t = &st->tally;
 
-    if (s3_is_record(&round->entry) && !st->known) {
+    if (s3_entry_is_record(&round->entry) && !st->known) {
         st->entry = round->entry;
         st->known = 1;
     }

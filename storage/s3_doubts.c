@@ -122,7 +122,7 @@ s3_doubts_looked(s3_req_t *req)
     doubt = 0;
 
     for (i = 0; req->rc == S3_OK && i < lookup->n; i++) {
-        if (s3_is_record(&lookup->entries[i])) {
+        if (s3_entry_is_record(&lookup->entries[i])) {
             doubt =
                 !(lookup->entries[i].flags & S3_F_CONFIRMED)
                 && s3_version_cmp(&lookup->entries[i].version, &key->version)

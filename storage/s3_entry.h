@@ -114,6 +114,14 @@ size_t s3_entry_size(const s3_entry_t *e);
 /* Every field in its range: what encoding it gives can be decoded. */
 int s3_entry_valid(const s3_entry_t *e);
 
+/* What a write leaves: other kinds say something about versions. */
+
+static inline int
+s3_entry_is_record(const s3_entry_t *e)
+{
+    return e->kind == S3_KIND_OBJECT || e->kind == S3_KIND_TOMBSTONE;
+}
+
 /*
  * What `extra` is in a bucket's objects and their tombstones: nothing, or the
  * origin, or origin and root.

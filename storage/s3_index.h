@@ -188,12 +188,6 @@ s3_item_state_t *s3_view_confirmed(s3_view_t *v);
  * older is dropped for good. */
 s3_item_state_t *s3_view_dropper(s3_view_t *v);
 
-static inline int
-s3_entry_is_record(const s3_entry_t *e)
-{
-    return e->kind == S3_KIND_OBJECT || e->kind == S3_KIND_TOMBSTONE;
-}
-
 /* Which of two entries of one version counts: the greater. */
 int s3_entry_rank(const s3_entry_t *e);
 

@@ -369,7 +369,7 @@ s3_list_look(s3_list_op_t *op, const s3_version_t *below, s3_version_t *found,
         for (i = 0; i < item->n; i++) {
             e = &item->entries[i];
 
-            if ((!s3_is_record(e) && e->kind != S3_KIND_DEAD)
+            if ((!s3_entry_is_record(e) && e->kind != S3_KIND_DEAD)
                 || (below && s3_version_cmp(&e->version, below) >= 0))
             {
                 continue;

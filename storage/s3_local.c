@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define S3_LOCAL_RETRY_TICKS 20
+#define S3_LOCAL_FIRST_SEGMENT (1024 * 1024) /* processes may write little */
 #define S3_LOCAL_UNREAD 8 /* reads in a row that fail, until it is FAILING */
 
 
@@ -262,6 +263,7 @@ s3_local_start(s3_local_t *l)
     lc.fs = l->fs;
     lc.drive = l->index;
     lc.segment_size = l->segment_size;
+    lc.first_size = S3_LOCAL_FIRST_SEGMENT;
     lc.hooks = &s3_local_log_hooks;
     lc.ctx = l;
 

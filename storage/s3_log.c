@@ -46,15 +46,19 @@ s3_log_create(const s3_log_conf_t *conf)
 
     if (log->conf.segment_size % S3_SECTOR
         || log->conf.segment_size < S3_SEGMENT_MIN
-        || log->conf.segment_size > S3_SEGMENT_MAX)
+        || log->conf.segment_size > S3_SEGMENT_MAX
+        || log->conf.first_size % S3_SECTOR
+        || (log->conf.first_size && log->conf.first_size < S3_SEGMENT_MIN))
     {
         free(log);
         return NULL;
     }
 
-    log->next_size =
-        s3_max(s3_align(log->conf.segment_size / S3_LOG_FIRST_PART, S3_SECTOR),
-               (uint32_t) S3_SEGMENT_MIN);
+    log->next_size = log->conf.segment_size;
+
+    if (log->conf.first_size) {
+        log->next_size = s3_min(log->next_size, log->conf.first_size);
+    }
 
     log->defer.handler = s3_log_turn_end;
     log->defer.ctx = log;

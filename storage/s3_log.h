@@ -57,12 +57,17 @@ typedef struct {
     void (*state)(void *ctx, int rc);
 } s3_log_hooks_t;
 
+#define S3_LOG_GROWTH 4
+
 typedef struct {
     s3_loop_t *loop;
     s3_fs_t *fs;
     unsigned drive;        /* for aio and tasks */
     uint32_t segment_size; /* S3_SEGMENT_MIN..MAX, of S3_SECTOR; 0: default */
-    size_t max_buffered;   /* bytes not yet durable; 0: 8 MiB.  One record
+    /* Of the first one, as is segment_size; 0, or too large: the same.  Each
+     * next one is S3_LOG_GROWTH times as large as the one before. */
+    uint32_t first_size;
+    size_t max_buffered;         /* bytes not yet durable; 0: 8 MiB.  One record
                             * alone always passes */
     const s3_log_hooks_t *hooks; /* all of them set */
     void *ctx;

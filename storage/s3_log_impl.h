@@ -10,16 +10,6 @@
 #pragma GCC visibility push(hidden)
 
 
-/*
- * A segment is written with zeros before it is used, and so is a spare one.
- * Processes that come and go write little: their first segment is as small a
- * part of segment_size as this says, and each is so many times as large as the
- * one before.
- */
-#define S3_LOG_FIRST_PART 16
-#define S3_LOG_GROWTH 4
-
-
 typedef struct s3_log_segment_s s3_log_segment_t;
 
 typedef struct {

@@ -297,6 +297,25 @@ s3_recount_start(s3_maintain_t *m)
 }
 
 
+/*
+ * Under the lock: of so many bytes a segment's live ones are a share.  Processes
+ * begin with small segments; where these take more than half of the places what
+ * is in them is brought together in large ones.
+ */
+
+static uint32_t
+s3_look_least(s3_local_t *l)
+{
+    unsigned i, used;
+
+    for (i = 0, used = 0; i < l->zone->max_segments; i++) {
+        used += s3_zone_segments(l->zone, l->index)[i].id != 0;
+    }
+
+    return 2 * used > l->zone->max_segments ? l->segment_size : 0;
+}
+
+
 /* Under the lock. */
 
 static void
@@ -304,10 +323,12 @@ s3_look_segments(s3_maintain_t *m, s3_looked_t *k)
 {
     double share;
     unsigned i;
+    uint32_t least;
     s3_zseg_t *s;
     s3_local_t *l = m->l;
 
     memset(k, 0, sizeof(*k));
+    least = s3_look_least(l);
     k->best_share = s3_zone_state(l->zd) == S3_DRIVE_FULL ? 0.9 : 0.5;
 
     for (i = 0; i < l->zone->max_segments; i++) {
@@ -331,7 +352,7 @@ s3_look_segments(s3_maintain_t *m, s3_looked_t *k)
             } else if (s->state == S3_SEG_SEALED
                        && !(s->flags & S3_ZSEG_NOCLEAN) && s->size)
             {
-                share = (double) s->live / (double) s->size;
+                share = (double) s->live / (double) s3_max(s->size, least);
 
                 if (share < k->best_share) {
                     k->best_share = share;

@@ -163,7 +163,7 @@ s3_refill_looked(s3_req_t *req)
     for (i = 0; req->rc == S3_OK && i < lookup->n; i++) {
         e = &lookup->entries[i];
 
-        if (s3_is_record(e) && e->flags & S3_F_CONFIRMED
+        if (s3_entry_is_record(e) && e->flags & S3_F_CONFIRMED
             && s3_version_cmp(&e->version, &k->version) >= 0)
         {
             rc = S3_OK;
@@ -200,7 +200,7 @@ s3_refill_key(s3_refill_t *r, uint64_t bucket, const s3_item_t *item)
     s3_drive_t *d;
     s3_refill_key_t *k;
 
-    for (i = 0; i < item->n && !s3_is_record(&item->entries[i]); i++) {
+    for (i = 0; i < item->n && !s3_entry_is_record(&item->entries[i]); i++) {
         /* void */
     }
 

@@ -110,7 +110,7 @@ s3_check_top(s3_check_t *c)
     unsigned i;
 
     for (i = 0; i < c->n; i++) {
-        if (s3_is_record(&c->entries[i])) {
+        if (s3_entry_is_record(&c->entries[i])) {
             return c->entries[i].flags & S3_F_CONFIRMED ? &c->entries[i] : NULL;
         }
     }
@@ -157,7 +157,7 @@ s3_check_doubt(s3_check_t *c)
     for (i = 0; i < c->n; i++) {
         e = &c->entries[i];
 
-        if (s3_is_record(e)) {
+        if (s3_entry_is_record(e)) {
             if (!(e->flags & S3_F_CONFIRMED)) {
                 s3_heal_doubt(c->store, c->bucket, c->key, &e->version);
             }
@@ -373,7 +373,7 @@ s3_check_entry(s3_check_t *c)
 {
     s3_drive_t *d;
 
-    while (c->i < c->n && !s3_is_record(&c->entries[c->i])) {
+    while (c->i < c->n && !s3_entry_is_record(&c->entries[c->i])) {
         c->i++;
     }
 

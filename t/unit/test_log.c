@@ -245,6 +245,7 @@ start(writer_t *w, s3_sim_t *sim, s3_memfs_t *m, uint32_t *next_id,
     conf = (s3_log_conf_t){.loop = w->loop,
                            .fs = s3_memfs_fs(m),
                            .segment_size = SEGMENT,
+                           .first_size = S3_SEGMENT_MIN,
                            .max_buffered = 64 * 1024,
                            .hooks = &hooks,
                            .ctx = w};
