@@ -67,21 +67,7 @@ s3_bucket_empty_end(s3_bucket_work_t *w, int rc)
 static int
 s3_bucket_empty_gone(const s3_item_t *item)
 {
-    unsigned i;
-    const s3_entry_t *e, *newest;
-
-    newest = NULL;
-
-    for (i = 0; i < item->n; i++) {
-        e = &item->entries[i];
-
-        if (s3_entry_is_record(e)
-            && (newest == NULL
-                || s3_version_cmp(&e->version, &newest->version) > 0))
-        {
-            newest = e;
-        }
-    }
+    const s3_entry_t *newest = s3_entry_top(item->entries, item->n);
 
     if (newest == NULL) {
         return 1;

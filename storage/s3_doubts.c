@@ -113,23 +113,15 @@ static void
 s3_doubts_looked(s3_req_t *req)
 {
     int doubt;
-    unsigned i;
+    const s3_entry_t *top;
     s3_lookup_t *lookup = s3_container(req, s3_lookup_t, req);
     s3_doubt_look_t *look = s3_container(lookup, s3_doubt_look_t, lookup);
     s3_doubts_t *d = look->doubts;
     const s3_in_doubt_key_t *key = look->key;
 
-    doubt = 0;
-
-    for (i = 0; req->rc == S3_OK && i < lookup->n; i++) {
-        if (s3_entry_is_record(&lookup->entries[i])) {
-            doubt =
-                !(lookup->entries[i].flags & S3_F_CONFIRMED)
-                && s3_version_cmp(&lookup->entries[i].version, &key->version)
-                       == 0;
-            break;
-        }
-    }
+    top = req->rc == S3_OK ? s3_entry_top(lookup->entries, lookup->n) : NULL;
+    doubt = top && !(top->flags & S3_F_CONFIRMED)
+            && s3_version_cmp(&top->version, &key->version) == 0;
 
     s3_lookup_release(lookup);
     free(look);

@@ -122,6 +122,22 @@ s3_entry_is_record(const s3_entry_t *e)
     return e->kind == S3_KIND_OBJECT || e->kind == S3_KIND_TOMBSTONE;
 }
 
+/* The newest record among a key's entries, which are newest first, or NULL. */
+
+static inline const s3_entry_t *
+s3_entry_top(const s3_entry_t *entries, unsigned n)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        if (s3_entry_is_record(&entries[i])) {
+            return &entries[i];
+        }
+    }
+
+    return NULL;
+}
+
 /*
  * What `extra` is in a bucket's objects and their tombstones: nothing, or the
  * origin, or origin and root.

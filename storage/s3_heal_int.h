@@ -88,7 +88,8 @@ int s3_recode_start(s3_store_t *store, s3_object_t *object,
 /*
  * A part whose data is gone for good: it is removed if its upload does not need
  * it any more.  S3_OK: it was; S3_ECORRUPT: it may be needed; or the error of
- * asking and removing.  S3_EINVAL: not a part, S3_ENOMEM; done() won't be called then.
+ * asking and removing.  S3_EINVAL: not a part, S3_ENOMEM; done() won't be
+ * called then.
  */
 int s3_orphan_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
                     const s3_version_t *version,

@@ -196,15 +196,13 @@ s3_refill_looked(s3_req_t *req)
 static void
 s3_refill_key(s3_refill_t *r, uint64_t bucket, const s3_item_t *item)
 {
-    unsigned i;
     s3_drive_t *d;
+    const s3_entry_t *top;
     s3_refill_key_t *k;
 
-    for (i = 0; i < item->n && !s3_entry_is_record(&item->entries[i]); i++) {
-        /* void */
-    }
+    top = s3_entry_top(item->entries, item->n);
 
-    if (i == item->n) {
+    if (top == NULL) {
         return;
     }
 
@@ -221,7 +219,7 @@ s3_refill_key(s3_refill_t *r, uint64_t bucket, const s3_item_t *item)
     k->refill = r;
     k->bucket = bucket;
     k->key = s3_str(k->bytes, item->key.len);
-    k->version = item->entries[i].version;
+    k->version = top->version;
     k->lookup.req.done = s3_refill_looked;
     k->lookup.req.drive = r->drive;
     k->lookup.bucket = bucket;

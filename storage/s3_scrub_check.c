@@ -104,18 +104,12 @@ s3_check_repair(s3_check_t *c, unsigned target)
 
 /* The newest confirmed record, or NULL: something newer is not decided. */
 
-static s3_entry_t *
+static const s3_entry_t *
 s3_check_top(s3_check_t *c)
 {
-    unsigned i;
+    const s3_entry_t *top = s3_entry_top(c->entries, c->n);
 
-    for (i = 0; i < c->n; i++) {
-        if (s3_entry_is_record(&c->entries[i])) {
-            return c->entries[i].flags & S3_F_CONFIRMED ? &c->entries[i] : NULL;
-        }
-    }
-
-    return NULL;
+    return top && top->flags & S3_F_CONFIRMED ? top : NULL;
 }
 
 
@@ -151,19 +145,10 @@ s3_check_status(s3_round_t *round)
 static void
 s3_check_doubt(s3_check_t *c)
 {
-    unsigned i;
-    s3_entry_t *e;
+    const s3_entry_t *top = s3_entry_top(c->entries, c->n);
 
-    for (i = 0; i < c->n; i++) {
-        e = &c->entries[i];
-
-        if (s3_entry_is_record(e)) {
-            if (!(e->flags & S3_F_CONFIRMED)) {
-                s3_heal_doubt(c->store, c->bucket, c->key, &e->version);
-            }
-
-            return;
-        }
+    if (top && !(top->flags & S3_F_CONFIRMED)) {
+        s3_heal_doubt(c->store, c->bucket, c->key, &top->version);
     }
 }
 
@@ -173,7 +158,7 @@ s3_check_neighbour(s3_check_t *c)
 {
     unsigned d;
     uint32_t up;
-    s3_entry_t *top;
+    const s3_entry_t *top;
 
     top = s3_check_top(c);
 

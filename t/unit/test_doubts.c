@@ -56,8 +56,9 @@ static uint32_t
 in_doubt(unsigned store)
 {
     int flag;
-    unsigned d, i;
+    unsigned d;
     uint32_t found;
+    const s3_entry_t *top;
     s3_drive_t *drive;
     s3_lookup_t lookup;
 
@@ -75,11 +76,10 @@ in_doubt(unsigned store)
         REQUIRE(flag || s3_sim_until(b.sim, &flag));
         CHECK_INT(lookup.req.rc, S3_OK);
 
-        for (i = 0; i < lookup.n; i++) {
-            if (s3_entry_is_record(&lookup.entries[i])) {
-                found |= lookup.entries[i].flags & S3_F_CONFIRMED ? 0 : 1u << d;
-                break;
-            }
+        top = s3_entry_top(lookup.entries, lookup.n);
+
+        if (top && !(top->flags & S3_F_CONFIRMED)) {
+            found |= 1u << d;
         }
 
         s3_lookup_release(&lookup);

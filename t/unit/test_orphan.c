@@ -358,6 +358,25 @@ write_again(const s3_version_t *origin, const s3_version_t *root)
 }
 
 
+/* A bed with e at the key: nothing, an object, a deletion. */
+
+static void
+open_with(unsigned delay, int e, s3_version_t *base, s3_version_t *root)
+{
+    open_bed(delay);
+
+    if (e) {
+        (void) write_key(S3_KIND_OBJECT, 0);
+    }
+
+    if (e == 2) {
+        (void) write_key(S3_KIND_TOMBSTONE, 0);
+    }
+
+    note_base(base, root);
+}
+
+
 /* COMPLETING(e): by what has become of e. */
 
 static void
@@ -366,40 +385,18 @@ test_completing(unsigned delay)
     int i;
     s3_version_t base, root;
 
-    /* e: nothing, an object, a deletion */
-
     for (i = 0; i < 3; i++) {
 
         /* it is there still */
 
-        open_bed(delay);
-
-        if (i) {
-            (void) write_key(S3_KIND_OBJECT, 0);
-        }
-
-        if (i == 2) {
-            (void) write_key(S3_KIND_TOMBSTONE, 0);
-        }
-
-        note_base(&base, &root);
+        open_with(delay, i, &base, &root);
         CHECK(s3_version_is_none(&base) == (i == 0));
         put_upload(S3_UPLOAD_COMPLETING, &base, &root);
         expect_kept(S3_ECORRUPT);
 
         /* a write with a condition has followed: it may be completed yet */
 
-        open_bed(delay);
-
-        if (i) {
-            (void) write_key(S3_KIND_OBJECT, 0);
-        }
-
-        if (i == 2) {
-            (void) write_key(S3_KIND_TOMBSTONE, 0);
-        }
-
-        note_base(&base, &root);
+        open_with(delay, i, &base, &root);
         put_upload(S3_UPLOAD_COMPLETING, &base, &root);
         (void) write_key(S3_KIND_OBJECT, 1);
         (void) write_key(i ? S3_KIND_TOMBSTONE : S3_KIND_OBJECT, 1);
@@ -407,17 +404,7 @@ test_completing(unsigned delay)
 
         /* one that took whatever was there: it has had its turn */
 
-        open_bed(delay);
-
-        if (i) {
-            (void) write_key(S3_KIND_OBJECT, 0);
-        }
-
-        if (i == 2) {
-            (void) write_key(S3_KIND_TOMBSTONE, 0);
-        }
-
-        note_base(&base, &root);
+        open_with(delay, i, &base, &root);
         put_upload(S3_UPLOAD_COMPLETING, &base, &root);
         (void) write_key(S3_KIND_OBJECT, 0);
         expect_removed();
