@@ -157,6 +157,15 @@ $(BUILD)/faultfs: t/faults/faultfs.c
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 \
 		-o $@ $< $$(pkg-config --cflags --libs fuse3)
 
+# A client that measures how long workers take, for t/faults.
+
+.PHONY: probe
+probe: $(BUILD)/probe
+
+$(BUILD)/probe: t/faults/probe.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lpthread
+
 # A library whose allocations fail when told to, for t/limits.
 
 .PHONY: nomem

@@ -60,6 +60,9 @@ static ssize_t ngx_s3_loop_read_now(s3_loop_t *loop, s3_file_t *f, void *buf,
     size_t len, uint64_t off);
 static void ngx_s3_loop_submit(s3_loop_t *loop, s3_aio_t *aio);
 static void ngx_s3_loop_post(s3_loop_t *loop, s3_task_t *task);
+static void ngx_s3_loop_post_background(s3_loop_t *loop, s3_task_t *task);
+static void ngx_s3_loop_job(s3_loop_t *loop, s3_task_t *task,
+    ngx_uint_t pool);
 static void ngx_s3_loop_job_run(ngx_s3_job_t *job);
 static void ngx_s3_loop_job_done(ngx_s3_job_t *job);
 static void ngx_s3_loop_set_timer(s3_loop_t *loop, s3_timer_t *timer,
@@ -92,6 +95,7 @@ ngx_s3_loop_create(ngx_cycle_t *cycle, ngx_s3_loop_conf_t *conf)
     l->loop.read_now = ngx_s3_loop_read_now;
     l->loop.submit = ngx_s3_loop_submit;
     l->loop.post = ngx_s3_loop_post;
+    l->loop.post_background = ngx_s3_loop_post_background;
     l->loop.set_timer = ngx_s3_loop_set_timer;
     l->loop.del_timer = ngx_s3_loop_del_timer;
     l->loop.defer = ngx_s3_loop_defer;
@@ -109,9 +113,13 @@ ngx_s3_loop_create(ngx_cycle_t *cycle, ngx_s3_loop_conf_t *conf)
     l->retry.data = l;
     l->retry.log = cycle->log;
 
-    /* as many again for those who watch over the drives */
+    /*
+     * Three pools for each drive: one for requests, one for those who watch
+     * over the drives, and one for the background.  A merge or a scan takes
+     * hundreds of milliseconds, and a read must not stand behind it.
+     */
 
-    l->threads = ngx_s3_threads_create(2 * conf->drives, conf->threads);
+    l->threads = ngx_s3_threads_create(3 * conf->drives, conf->threads);
     if (l->threads == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
                       "s3: cannot create the thread pools");
@@ -259,7 +267,8 @@ ngx_s3_loop_load(s3_loop_t *loop, ngx_uint_t drive)
     ngx_s3_loop_t  *l = loop->impl;
 
     return ngx_s3_aio_load(l->aio, drive)
-           + ngx_s3_threads_load(l->threads, drive);
+           + ngx_s3_threads_load(l->threads, drive)
+           + ngx_s3_threads_load(l->threads, 2 * l->drives + drive);
 }
 
 
@@ -446,12 +455,28 @@ ngx_s3_loop_submit(s3_loop_t *loop, s3_aio_t *aio)
 static void
 ngx_s3_loop_post(s3_loop_t *loop, s3_task_t *task)
 {
+    ngx_s3_loop_job(loop, task, task->drive);
+}
+
+
+static void
+ngx_s3_loop_post_background(s3_loop_t *loop, s3_task_t *task)
+{
+    ngx_s3_loop_t  *l = loop->impl;
+
+    ngx_s3_loop_job(loop, task, 2 * l->drives + task->drive);
+}
+
+
+static void
+ngx_s3_loop_job(s3_loop_t *loop, s3_task_t *task, ngx_uint_t pool)
+{
     ngx_s3_loop_t      *l = loop->impl;
     ngx_s3_loop_job_t  *j = (ngx_s3_loop_job_t *) (void *) task->impl;
 
     j->job.run = ngx_s3_loop_job_run;
     j->job.done = ngx_s3_loop_job_done;
-    j->job.drive = task->drive;
+    j->job.drive = pool;
     j->task = task;
 
     ngx_s3_threads_post(l->threads, &j->job);

@@ -61,7 +61,7 @@ ngx_s3_memory_tick(s3_loop_t *loop)
     ngx_s3_memory_task.done = ngx_s3_memory_done;
     ngx_s3_memory_task.drive = 0;
 
-    loop->post(loop, &ngx_s3_memory_task);
+    loop->post_background(loop, &ngx_s3_memory_task);
 }
 
 

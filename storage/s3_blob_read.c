@@ -530,7 +530,7 @@ s3_blobs_remove(s3_blobs_t *blobs, s3_blob_req_t *req)
     r->task.drive = blobs->conf.drive;
     blobs->busy++;
 
-    blobs->conf.loop->post(blobs->conf.loop, &r->task);
+    blobs->conf.loop->post_background(blobs->conf.loop, &r->task);
 }
 
 #pragma GCC visibility pop

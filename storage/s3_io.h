@@ -164,6 +164,9 @@ struct s3_loop_s {
     void (*submit)(s3_loop_t *loop, s3_aio_t *aio);
     void (*post)(s3_loop_t *loop, s3_task_t *task);
 
+    /* work that no request waits for: it never stands before one that does */
+    void (*post_background)(s3_loop_t *loop, s3_task_t *task);
+
     /* milliseconds from now; setting a set timer moves it */
     void (*set_timer)(s3_loop_t *loop, s3_timer_t *timer, uint64_t ms);
     void (*del_timer)(s3_loop_t *loop, s3_timer_t *timer);

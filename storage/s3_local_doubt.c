@@ -262,5 +262,5 @@ s3_local_in_doubt(s3_drive_t *d, s3_in_doubt_t *in)
     k->task.drive = l->index;
     l->ops++;
 
-    l->loop->post(l->loop, &k->task);
+    l->loop->post_background(l->loop, &k->task);
 }

@@ -114,7 +114,7 @@ s3_leaks_next(s3_leaking_t *k)
     rc = k->rc == S3_OK ? s3_local_may_write(l, 1) : k->rc;
 
     if (rc == S3_OK && k->dir < S3_LEAKS_DIRS) {
-        l->loop->post(l->loop, &k->task);
+        l->loop->post_background(l->loop, &k->task);
         return;
     }
 

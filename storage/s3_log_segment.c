@@ -228,7 +228,7 @@ s3_log_segment_release(s3_log_t *log, s3_log_segment_t *s)
     s->task_set = 1;
     log->tasks++;
 
-    log->conf.loop->post(log->conf.loop, &s->task);
+    log->conf.loop->post_background(log->conf.loop, &s->task);
 }
 
 

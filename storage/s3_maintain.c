@@ -269,7 +269,7 @@ s3_maintain_post(s3_maintain_t *m, void (*run)(s3_task_t *),
     m->task.done = done;
     m->task.ctx = m;
     m->task.drive = m->l->index;
-    m->l->loop->post(m->l->loop, &m->task);
+    m->l->loop->post_background(m->l->loop, &m->task);
 }
 
 
@@ -689,7 +689,7 @@ s3_maintain_merge(s3_maintain_t *m)
     m->merge_task.done = s3_maintain_merge_done;
     m->merge_task.ctx = m;
     m->merge_task.drive = l->index;
-    l->loop->post(l->loop, &m->merge_task);
+    l->loop->post_background(l->loop, &m->merge_task);
 }
 
 

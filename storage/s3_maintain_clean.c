@@ -564,5 +564,5 @@ s3_clean_start(s3_maintain_t *m, uint32_t segment)
     c->task.done = s3_clean_scanned;
     c->task.ctx = c;
     c->task.drive = l->index;
-    l->loop->post(l->loop, &c->task);
+    l->loop->post_background(l->loop, &c->task);
 }

@@ -140,5 +140,5 @@ s3_maintain_count(s3_maintain_t *m, uint64_t now)
     m->count_task.done = s3_count_done;
     m->count_task.ctx = m;
     m->count_task.drive = l->index;
-    l->loop->post(l->loop, &m->count_task);
+    l->loop->post_background(l->loop, &m->count_task);
 }

@@ -142,7 +142,7 @@ s3_mend_post(s3_mending_t *x, void (*run)(s3_task_t *),
     x->task.done = done;
     x->task.ctx = x;
     x->task.drive = l->index;
-    l->loop->post(l->loop, &x->task);
+    l->loop->post_background(l->loop, &x->task);
 }
 
 

@@ -135,5 +135,5 @@ s3_node_refilled(s3_node_t *node, unsigned drive)
     rf->task.ctx = rf;
     rf->task.drive = drive;
     node->returning++;
-    node->loop->post(node->loop, &rf->task);
+    node->loop->post_background(node->loop, &rf->task);
 }

@@ -271,7 +271,7 @@ s3_node_come(s3_node_t *node, unsigned drive, s3_fs_t *fs, int replace,
     rt->task.ctx = rt;
     rt->task.drive = drive;
     node->returning++;
-    node->loop->post(node->loop, &rt->task);
+    node->loop->post_background(node->loop, &rt->task);
 
     return S3_OK;
 }

@@ -372,7 +372,7 @@ s3_settle_start(s3_settle_t *st)
     st->task.done = s3_settle_done;
     st->task.ctx = st;
     st->task.drive = l->index;
-    l->loop->post(l->loop, &st->task);
+    l->loop->post_background(l->loop, &st->task);
 }
 
 

@@ -359,6 +359,7 @@ s3ctl_loop_create(s3_fs_t *const *fs, unsigned n, int verbose)
     l->loop.read_now = s3ctl_loop_now;
     l->loop.submit = s3ctl_loop_submit;
     l->loop.post = s3ctl_loop_post;
+    l->loop.post_background = s3ctl_loop_post;
     l->loop.set_timer = s3ctl_loop_set_timer;
     l->loop.del_timer = s3ctl_loop_del_timer;
     l->loop.defer = s3ctl_loop_defer;

@@ -24,6 +24,7 @@ NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 MODULE = pathlib.Path(os.environ.get(
     "S3_FAULTS_MODULE", BUILD / "ngx_http_s3_module.so"))
 FAULTFS = BUILD / "faultfs"
+PROBE = BUILD / "probe"
 
 # of faultfs
 NO_READ, NO_WRITE, NO_SYNC, READ_ONLY, HANG_DATA, HANG_ALL, NO_SPACE = range(7)
@@ -230,6 +231,7 @@ load_module "{module}";
 user root;
 worker_processes {workers};
 worker_shutdown_timeout 60s;
+{main}
 pid "{top}/nginx.pid";
 error_log "{top}/error.log" {level};
 events {{ worker_connections 1024; }}
@@ -257,7 +259,7 @@ class World:
     """Drives and one server, in a directory that goes at the end."""
 
     def __init__(self, kinds, parity=None, workers=3, more="", listen="",
-                 level="info"):
+                 main="", level="info"):
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="s3-faults-"))
         self.drives = []
         self.port = free_port()
@@ -275,7 +277,7 @@ class World:
             (self.top / "nginx.conf").write_text(CONF.format(
                 module=MODULE, workers=workers, top=self.top, port=self.port,
                 drives=" ".join(f'"{d.path}"' for d in self.drives),
-                more=more, listen=listen, level=level))
+                more=more, main=main, listen=listen, level=level))
         except BaseException:
             self.close()
             raise

@@ -305,6 +305,7 @@ s3_sim_loop(s3_sim_t *sim)
     l->loop = (s3_loop_t){.read_now = s3_simloop_read_now,
                           .submit = s3_simloop_submit,
                           .post = s3_simloop_post,
+                          .post_background = s3_simloop_post,
                           .set_timer = s3_simloop_set_timer,
                           .del_timer = s3_simloop_del_timer,
                           .defer = s3_simloop_defer,

@@ -28,6 +28,7 @@ struct race_timer_s {
 
 typedef struct {
     s3_loop_t loop;
+    unsigned drives;
     ngx_s3_threads_t *threads;
     ngx_s3_aio_t *aio;
     s3_defer_t *defers, **last;
@@ -211,19 +212,34 @@ race_job_done(ngx_s3_job_t *job)
 
 
 static void
-race_post(s3_loop_t *loop, s3_task_t *task)
+race_job(race_loop_t *l, s3_task_t *task, unsigned pool)
 {
-    race_loop_t *l = loop->impl;
     race_job_t *rj;
 
     rj = race_alloc(sizeof(*rj));
     rj->job.run = race_job_run;
     rj->job.done = race_job_done;
-    rj->job.drive = task->drive;
+    rj->job.drive = pool;
     rj->l = l;
     rj->task = task;
 
     ngx_s3_threads_post(l->threads, &rj->job);
+}
+
+
+static void
+race_post(s3_loop_t *loop, s3_task_t *task)
+{
+    race_job(loop->impl, task, task->drive);
+}
+
+
+static void
+race_post_background(s3_loop_t *loop, s3_task_t *task)
+{
+    race_loop_t *l = loop->impl;
+
+    race_job(l, task, l->drives + task->drive);
 }
 
 
@@ -289,7 +305,8 @@ race_loop_create(unsigned drives, uint64_t seed)
     l = race_alloc(sizeof(*l));
     l->state = seed * 0x9e3779b97f4a7c15ULL + 1;
     l->last = &l->defers;
-    l->threads = ngx_s3_threads_create(drives, 2);
+    l->drives = drives;
+    l->threads = ngx_s3_threads_create(2 * drives, 2);
 
     if (l->threads == NULL) {
         abort();
@@ -304,6 +321,7 @@ race_loop_create(unsigned drives, uint64_t seed)
     l->loop.read_now = race_read_now;
     l->loop.submit = race_submit;
     l->loop.post = race_post;
+    l->loop.post_background = race_post_background;
     l->loop.set_timer = race_set_timer;
     l->loop.del_timer = race_del_timer;
     l->loop.defer = race_defer;
