@@ -199,6 +199,8 @@ ngx_http_s3_copy_digests(ngx_http_s3_ctx_t *s)
     e = &s->object->entry;
 
     op->keep_etag = e->etag_parts == 0;
+    op->keep_sum = 0;
+    s->body.alg = S3_CHECKSUM_NONE;
 
     if (s3_meta_find_checksum(s->object->record.meta, &op->sum) == S3_OK
         && op->sum.type == S3_CHECKSUM_FULL_OBJECT
@@ -383,14 +385,7 @@ ngx_http_s3_copy_committed(ngx_http_s3_ctx_t *s)
     op = s->op;
 
     if (s->put.rc == S3_ECONFLICT && op->in_place && s->attempts++ < 5) {
-        s3_meta_free(&s->meta);
-        s3_meta_init(&s->meta);
-        ngx_http_s3_digest_free(s);
-        s->body.alg = S3_CHECKSUM_NONE;
-        op->keep_sum = 0;
-        s3_bucket_release(s->source_bucket);
-        s->source_bucket = NULL;
-        ngx_http_s3_copy_bucket(s);
+        ngx_http_s3_source_again(s);
         return;
     }
 

@@ -325,9 +325,16 @@ ngx_http_s3_get_headers(ngx_http_s3_ctx_t *s)
     if (ngx_http_s3_common_headers(s) != NGX_OK
         || ngx_http_s3_set_etag(s, e) != NGX_OK
         || ngx_http_s3_set_last_modified(s, e) != NGX_OK
-        || ngx_http_s3_set_header_cstr(s, "Accept-Ranges", "bytes") != NGX_OK
-        || ngx_http_s3_meta_to_response(s, s->object, checksum) != NGX_OK)
+        || ngx_http_s3_set_header_cstr(s, "Accept-Ranges", "bytes") != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    /* a filter that changes the body takes it away */
+
+    r->headers_out.accept_ranges = s->header;
+
+    if (ngx_http_s3_meta_to_response(s, s->object, checksum) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -71,8 +71,8 @@ ngx_http_s3_handler(ngx_http_request_t *r)
 {
     ngx_http_s3_ctx_t  *s;
 
-    if (r != r->main) {
-        /* it would read the body and sign for the target of its parent */
+    if (r != r->main || r->post_action) {
+        /* it would do again what its parent does, or what is done already */
         return NGX_HTTP_FORBIDDEN;
     }
 
@@ -355,13 +355,32 @@ ngx_http_s3_auth_alloc(void *data, size_t size)
 static void
 ngx_http_s3_dispatch(ngx_http_s3_ctx_t *s)
 {
-    ngx_int_t          rc;
-    ngx_http_s3_op_t  *op;
+    ngx_int_t            rc;
+    ngx_http_s3_op_t    *op;
+    ngx_http_request_t  *r;
 
-    if (!(s3_op_info(s->route.op)->flags & (S3_OPF_RAW|S3_OPF_XML))) {
-        rc = ngx_http_discard_request_body(s->r);
+    r = s->r;
+
+    if (s3_op_info(s->route.op)->flags & (S3_OPF_RAW|S3_OPF_XML)) {
+
+        if ((r->request_body != NULL || r->discard_body)
+            && r->headers_in.content_length_n != 0)
+        {
+            /* who has read it may have used it up */
+
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "s3: another module has read the request body");
+            ngx_http_s3_error(s, S3_ERR_INTERNAL_ERROR);
+            return;
+        }
+
+    } else {
+        rc = ngx_http_discard_request_body(r);
 
         if (rc != NGX_OK) {
+            /* where the next request begins is not known */
+            r->keepalive = 0;
+
             ngx_http_s3_error(s, rc == NGX_HTTP_INTERNAL_SERVER_ERROR
                                  ? S3_ERR_SLOW_DOWN : S3_ERR_INCOMPLETE_BODY);
             return;

@@ -12,6 +12,9 @@
 #include "ngx_http_s3_module.h"
 
 
+#define NGX_HTTP_S3_SOURCE_ATTEMPTS  3
+
+
 static void ngx_http_s3_source_bucket_done(s3_bucket_op_t *op);
 static void ngx_http_s3_source_bucket(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_source_head_done(s3_head_t *head);
@@ -20,6 +23,7 @@ static ngx_int_t ngx_http_s3_source_conditions(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_ready(s3_reader_t *reader);
 static void ngx_http_s3_pump_fetched(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s);
+static void ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s);
 static void ngx_http_s3_pump_end(ngx_http_s3_ctx_t *s);
 
 
@@ -176,6 +180,22 @@ ngx_http_s3_source_conditions(ngx_http_s3_ctx_t *s)
 }
 
 
+/* Once more from the beginning, with what the source is now. */
+
+void
+ngx_http_s3_source_again(ngx_http_s3_ctx_t *s)
+{
+    s3_meta_free(&s->meta);
+    s3_meta_init(&s->meta);
+    ngx_http_s3_digest_free(s);
+
+    s3_bucket_release(s->source_bucket);
+    s->source_bucket = NULL;
+
+    ngx_http_s3_with_source(s, s->source_step);
+}
+
+
 /*
  * Bytes of s->object into s->writer, hashing as s->body asks; the writer is
  * finished, then step.
@@ -277,7 +297,7 @@ ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s)
     }
 
     if (reader->rc != S3_OK) {
-        ngx_http_s3_error_rc(s, reader->rc);
+        ngx_http_s3_pump_failed(s);
         return;
     }
 
@@ -303,6 +323,30 @@ ngx_http_s3_pump_step(ngx_http_s3_ctx_t *s)
 
     s->waiting = 1;
     s3_reader_next(reader);
+}
+
+
+/* The data may be gone because the source was overwritten meanwhile. */
+
+static void
+ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s)
+{
+    int  rc;
+
+    rc = s->reader->rc;
+
+    if (s->attempts++ == NGX_HTTP_S3_SOURCE_ATTEMPTS) {
+        ngx_http_s3_error_rc(s, rc);
+        return;
+    }
+
+    s3_reader_close(s->reader);
+    s->reader = NULL;
+
+    s3_writer_close(s->writer);
+    s->writer = NULL;
+
+    ngx_http_s3_source_again(s);
 }
 
 

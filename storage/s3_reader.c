@@ -37,10 +37,13 @@ typedef struct {
     s3_gather_t *gather;
     s3_buf_t *data;
     uint32_t noted;
+    uint32_t suspect;   /* noted, if the object still is what its key has */
     unsigned asked : 1; /* next() waits */
     unsigned busy : 1;
     unsigned closed : 1;
     unsigned gathering : 1;
+    unsigned judging : 1;    /* is it? */
+    unsigned superseded : 1; /* it is not */
     unsigned refs;
 } s3_reader_impl_t;
 
@@ -109,19 +112,76 @@ s3_reader_ready(s3_reader_impl_t *r, int rc)
 }
 
 
-/* Damage that was got around is put down for the healer, once for a drive. */
+/*
+ * Damage is put down for the healer, once for a drive.  But the blobs of what
+ * was overwritten or deleted meanwhile are gone because of that.
+ */
+
+static void
+s3_reader_damaged(s3_reader_impl_t *r)
+{
+    uint32_t bad = r->suspect;
+
+    r->suspect = 0;
+    s3_store_damaged(r->store, bad);
+    (void) s3_notes_start(r->store, bad, r->store->all & ~bad,
+                          r->object->bucket, r->object->record.key,
+                          &r->object->entry.version, NULL, NULL);
+}
+
+
+static void
+s3_reader_judged(s3_newest_t *nw)
+{
+    s3_reader_impl_t *r = nw->ctx;
+
+    r->judging = 0;
+
+    if (nw->rc == S3_ENOENT
+        || (nw->rc == S3_OK && nw->confirmed
+            && s3_version_cmp(&nw->entry.version, &r->object->entry.version)
+                   > 0))
+    {
+        r->superseded = 1;
+
+    } else {
+        s3_reader_damaged(r);
+    }
+
+    if (!r->closed) {
+        s3_reader_go(r);
+    }
+
+    s3_reader_release(r);
+}
+
 
 static void
 s3_reader_note(s3_reader_impl_t *r, uint32_t bad)
 {
     bad &= ~r->noted;
 
-    if (bad) {
-        r->noted |= bad;
-        s3_store_damaged(r->store, bad);
-        (void) s3_notes_start(r->store, bad, r->store->all & ~bad,
-                              r->object->bucket, r->object->record.key,
-                              &r->object->entry.version, NULL, NULL);
+    if (bad == 0 || r->superseded) {
+        return;
+    }
+
+    r->noted |= bad;
+    r->suspect |= bad;
+
+    if (r->judging) {
+        return;
+    }
+
+    r->judging = 1;
+    r->refs++;
+
+    if (s3_newest_start(r->store, r->object->bucket, r->object->record.key,
+                        S3_NEWEST_PASSIVE, s3_reader_judged, r)
+        != S3_OK)
+    {
+        r->judging = 0;
+        r->refs--;
+        s3_reader_damaged(r);
     }
 }
 
@@ -141,7 +201,9 @@ s3_reader_stripe(s3_stripe_t *stripe)
             s3_reader_note(r, stripe->bad);
         }
 
-        s3_reader_go(r);
+        if (!r->closed) {
+            s3_reader_go(r);
+        }
     }
 
     s3_reader_release(r);
@@ -397,8 +459,8 @@ s3_reader_go(s3_reader_impl_t *r)
         if (r->current.rc == S3_OK) {
             s3_reader_deliver(r);
 
-        } else {
-            s3_reader_ready(r, r->current.rc);
+        } else if (!r->judging) {
+            s3_reader_ready(r, r->superseded ? S3_EUNAVAIL : r->current.rc);
         }
     }
 }

@@ -222,7 +222,21 @@ GET /bucket/two
 
 
 
-=== TEST 10: many at once, of different lengths, some of them wrong
+=== TEST 10: after a chunk that is none no request is seen
+--- init
+my $next = ::s3_raw('GET', '/bucket/one');
+for (['GET', '/bucket/one'], ['GET', '/bucket/none'], ['PUT', '/bucket/none'], ['PUT', '/none/none']) {
+    my $text = ::s3_raw(@$_, [['Transfer-Encoding', 'chunked'], ['Connection', 'keep-alive']], $next, { hash_of => '' });
+    my @status = ::finish(::begin($text)) =~ m{HTTP/1.1 (\d+)}g;
+    Test::More::like("@status", qr/^40\d$/, "$$_[0] $$_[1]");
+}
+--- request
+GET /bucket/none
+--- error_code: 404
+
+
+
+=== TEST 11: many at once, of different lengths, some of them wrong
 --- init
 my $path = ::s3_dir() . '/many';
 my $clients = 20;
@@ -254,7 +268,7 @@ HEAD /bucket
 
 
 
-=== TEST 11: clients that leave in the middle
+=== TEST 12: clients that leave in the middle
 --- init
 for my $round (1 .. 4) {
     my @s;
@@ -276,7 +290,7 @@ GET /bucket/left
 
 
 
-=== TEST 12: a reload in the middle
+=== TEST 13: a reload in the middle
 --- init
 my $text = ::s3_raw('PUT', '/bucket/reload', [], $::data);
 my @s = map { ::begin(substr $text, 0, 600000) } 1 .. 3;
@@ -292,7 +306,7 @@ $::data
 
 
 
-=== TEST 13: an upload of parts
+=== TEST 14: an upload of parts
 --- request
 POST /bucket/parts?uploads
 --- s3_save
@@ -300,7 +314,7 @@ upload=<UploadId>([^<]+)<
 
 
 
-=== TEST 14: its parts, one wrong, one copied
+=== TEST 15: its parts, one wrong, one copied
 --- request eval
 ["PUT /bucket/parts?partNumber=1&uploadId={{upload}}\n" . $::other,
  "PUT /bucket/parts?partNumber=1&uploadId={{upload}}\n" . $::data x 4,
@@ -314,7 +328,7 @@ upload=<UploadId>([^<]+)<
 
 
 
-=== TEST 15: completed, and copied: the copy has an MD5 of all
+=== TEST 16: completed, and copied: the copy has an MD5 of all
 --- request eval
 ["POST /bucket/parts?uploadId={{upload}}\n<CompleteMultipartUpload>"
  . "<Part><PartNumber>1</PartNumber><ETag>" . Digest::MD5::md5_hex($::data x 4) . "</ETag></Part>"

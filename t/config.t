@@ -132,7 +132,50 @@ client intended to send too large body
 
 
 
-=== TEST 11: the drives of another store
+=== TEST 11: a body that another module has read is not taken for what is left of it
+--- config
+location = /copy { internal; return 200; }
+location /bucket/k { mirror /copy; s3; }
+location / { s3; }
+--- request
+PUT /bucket/k
+x
+--- error_code: 500
+--- error_log
+another module has read the request body
+
+
+
+=== TEST 12: what is done is not done again after the answer
+--- config
+location = /after { s3; }
+location / { s3; post_action /after; }
+--- request eval
+["GET /bucket/k", "PUT /bucket/k\nx", "PUT /bucket/next\ny", "GET /bucket/k"]
+--- error_code eval
+[404, 200, 200, 200]
+--- response_body_like eval
+["NoSuchKey", '^$', '^$', '^x$']
+
+
+
+=== TEST 13: what gzip makes of an object has no ranges, and a weak ETag
+--- config
+location / { gzip on; gzip_min_length 1; gzip_types text/a; s3; }
+--- request eval
+["PUT /bucket/text\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "GET /bucket/text", "GET /bucket/text"]
+--- more_headers eval
+["Content-Type: text/a", "", "Accept-Encoding: gzip"]
+--- response_headers eval
+["", "Accept-Ranges: bytes", "Content-Encoding: gzip\n!Accept-Ranges"]
+--- raw_response_headers_like eval
+["", 'ETag: "', 'ETag: W/"']
+--- response_body_like eval
+["^\$", "^a{32}\$", "^\x1f"]
+
+
+
+=== TEST 14: the drives of another store
 --- http_config eval
 my $d = ::s3_dir();
 mkdir "$d/foreign$_" for 1 .. 4;
@@ -143,7 +186,7 @@ PUT /bucket
 
 
 
-=== TEST 12: drives in the wrong order
+=== TEST 15: drives in the wrong order
 --- http_config eval
 my $d = ::s3_dir();
 ::with('s3_drives.*?;', "s3_drives $d/drive2 $d/drive1 $d/drive3 $d/drive4;")
@@ -153,7 +196,7 @@ drive
 
 
 
-=== TEST 13: drives of two stores
+=== TEST 16: drives of two stores
 --- http_config eval
 my $d = ::s3_dir();
 ::with('s3_drives.*?;', "s3_drives $d/drive1 $d/drive2 $d/foreign3 $d/drive4;")
@@ -163,7 +206,7 @@ foreign3
 
 
 
-=== TEST 14: the format of a drive is made newer than we are
+=== TEST 17: the format of a drive is made newer than we are
 --- init
 my $f = ::s3_dir() . '/foreign1/format.json';
 open my $in, '<', $f or die;
@@ -178,7 +221,7 @@ GET /bucket/a%20b
 
 
 
-=== TEST 15: a store that is newer than we are
+=== TEST 18: a store that is newer than we are
 --- http_config eval
 ::with('drive\{', 'foreign{')
 --- must_die

@@ -3,6 +3,12 @@
 use Test::Nginx::S3;
 use Test::Nginx::Socket 'no_plan';
 
+sub connection
+{
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                 PeerPort => server_port(), Timeout => 5);
+}
+
 our $large = join '', map { sprintf "%07d\n", $_ } 1 .. 100000;
 
 s3_setup();
@@ -93,3 +99,27 @@ __DATA__
 [204, 200]
 --- response_body_like eval
 ["^\$", qr/\A\Q$::large\E\z/]
+
+
+
+=== TEST 8: the source is overwritten while it is copied
+--- init
+my @text = map { $_ x (32 << 20) } 'a', 'b';
+my ($sock, $copy) = map { ::connection() } 1, 2;
+Test::More::is(::s3_call('PUT', '/bucket/changing', [], $text[0])->{status}, 200, 'before');
+my $put = ::s3_raw('PUT', '/bucket/changing', [], $text[1]);
+print $sock substr($put, 0, -1);
+$sock->flush;
+select undef, undef, undef, 0.5;
+print $copy ::s3_raw('PUT', '/bucket/copied', [['x-amz-copy-source', '/bucket/changing']], '');
+$copy->flush;
+select undef, undef, undef, 0.02;
+print $sock substr($put, -1);
+$sock->flush;
+Test::More::like(do { local $/; <$copy> }, qr/ 200 .*CopyObjectResult/s, 'copied');
+Test::More::like(do { local $/; <$sock> }, qr/ 200 /, 'overwritten');
+my $body = ::s3_call('GET', '/bucket/copied')->{body};
+Test::More::ok($body eq $text[0] || $body eq $text[1], 'one of the two');
+--- request
+DELETE /bucket/copied
+--- error_code: 204

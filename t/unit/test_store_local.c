@@ -1,5 +1,7 @@
 #include "t/unit/s3_test.h"
 #include "t/unit/s3_nodebed.h"
+#include "storage/s3_blob.h"
+#include "storage/s3_store_int.h"
 
 
 /* The store over real drives in memory: what the mock drives promise, these
@@ -224,9 +226,80 @@ test_missing(uint64_t seed, unsigned n, unsigned m)
 }
 
 
+static unsigned
+damaged(void)
+{
+    unsigned d, n;
+
+    for (d = 0, n = 0; d < nb.nc.n; d++) {
+        n += (unsigned) nb.zone->drives[d].stats.corrupt;
+    }
+
+    return n;
+}
+
+
+/* A reader whose object was overwritten or deleted finds its data gone: that
+ * is no damage.  What is gone of an object that is there is. */
+
+static void
+test_superseded(uint64_t seed)
+{
+    char path[S3_BLOB_PATH];
+    size_t len = 500000;
+    uint8_t *data, *out;
+    unsigned first, round;
+    s3_fs_t *fs;
+    s3_object_t *o;
+    s3_place_t *place;
+
+    make(seed, 4, 2);
+    data = bed_data(len, 1);
+    out = malloc(len);
+
+    for (round = 0; round < 3; round++) {
+        CHECK_INT(bed_put(&b, 0, name_of(1), 0, data, len, 0, 60000), S3_OK);
+        CHECK_INT(bed_head(&b, 1, name_of(1), &o), S3_OK);
+
+        if (round == 0) {
+            CHECK_INT(bed_put(&b, 0, name_of(1), 0, data, len, 0, 60001),
+                      S3_OK);
+        } else if (round == 1) {
+            CHECK_INT(bed_delete(&b, 0, name_of(1)), S3_OK);
+        }
+
+        s3_sim_sleep(b.sim, 5 * S3_NODEBED_SECOND);
+
+        if (round < 2) {
+            CHECK_INT(bed_read(&b, 1, o, 0, len, out, len), S3_EUNAVAIL);
+            CHECK_INT(damaged(), 0);
+
+        } else {
+            place = &b.store[1]->place;
+            first =
+                place->order[s3_place_slot(place, BED_BUCKET, name_of(1))][0];
+            fs = s3_memfs_fs(nb.disks[first]);
+            s3_blob_path(path, o->record.refs.data);
+            CHECK_INT(fs->unlink(fs, path), S3_OK);
+            CHECK_INT(bed_read(&b, 1, o, 0, len, out, len), len);
+            CHECK(memcmp(data, out, len) == 0);
+            s3_sim_sleep(b.sim, S3_NODEBED_SECOND);
+            CHECK_INT(damaged(), 1);
+        }
+
+        s3_object_release(o);
+    }
+
+    free(data);
+    free(out);
+    unmake();
+}
+
+
 int
 main(void)
 {
+    test_superseded(6);
     test_life(1, 4, 2);
     test_life(2, 1, 0);
     test_life(3, 3, 1);
