@@ -25,6 +25,7 @@
 #define NGX_S3_DRIVES_AUTOFS 0x0187 /* f_type of statfs(2) */
 
 
+static void ngx_s3_drives_log(void *ctx, int level, const char *message);
 static void ngx_s3_drives_touch(const char *path, ngx_uint_t probe);
 static void ngx_s3_drives_new(ngx_s3_instance_t *in, ngx_log_t *log);
 static ngx_s3_site_t ngx_s3_drives_content(const char *path);
@@ -384,6 +385,59 @@ ngx_s3_drives_promised(const char *path)
     free(real);
 
     return promised;
+}
+
+
+ngx_int_t
+ngx_s3_drives_look(ngx_s3_instance_t *in, ngx_log_t *log)
+{
+    int               rc;
+    ngx_uint_t        i;
+    s3_fs_t          *fs[S3_MAX_DRIVES];
+    s3_format_t       formats[S3_MAX_DRIVES];
+    s3_format_conf_t  fc;
+
+    ngx_memzero(fs, sizeof(fs));
+
+    for (i = 0; i < in->n; i++) {
+
+        if (!in->present[i]) {
+            continue;
+        }
+
+        fs[i] = ngx_s3_fs_create(in->path[i], i);
+
+        if (fs[i] && ngx_s3_fs_attach(fs[i]) != S3_OK) {
+            ngx_s3_fs_destroy(fs[i]);
+            fs[i] = NULL;
+        }
+    }
+
+    ngx_memzero(&fc, sizeof(s3_format_conf_t));
+
+    fc.n = in->n;
+    fc.fs = fs;
+    fc.names = (const char *const *) in->path;
+    fc.parity = in->standard;
+    fc.log = ngx_s3_drives_log;
+    fc.ctx = log;
+
+    rc = s3_format_survey(&fc, formats);
+
+    for (i = 0; i < in->n; i++) {
+        if (fs[i]) {
+            ngx_s3_fs_destroy(fs[i]);
+        }
+    }
+
+    return rc == S3_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_s3_drives_log(void *ctx, int level, const char *message)
+{
+    ngx_log_error((ngx_uint_t) level, (ngx_log_t *) ctx, 0, "s3: %s", message);
 }
 
 

@@ -108,6 +108,10 @@ void ngx_s3_instance_owner(ngx_s3_instance_t *in, ngx_cycle_t *cycle,
 void ngx_s3_drives_ask(ngx_s3_instance_t *in, ngx_uint_t probe,
     ngx_log_t *log);
 
+/* Are those that are in->present what the configuration says?  A server may be
+ * at work on them: nothing is written. */
+ngx_int_t ngx_s3_drives_look(ngx_s3_instance_t *in, ngx_log_t *log);
+
 /* Which drives are there?  Sets in->present and in->empty. */
 void ngx_s3_drives_find(ngx_s3_instance_t *in, ngx_log_t *log);
 

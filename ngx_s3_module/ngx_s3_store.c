@@ -245,12 +245,13 @@ ngx_s3_store_test(ngx_cycle_t *cycle, ngx_s3_store_conf_t *conf)
             return NGX_ERROR;
         }
 
+        in.present[i] = 1;
         present++;
     }
 
     ngx_s3_store_enough(&in, present, cycle->log);
 
-    return NGX_OK;
+    return ngx_s3_drives_look(&in, cycle->log);
 }
 
 

@@ -501,16 +501,14 @@ s3_format_complete(const s3_format_conf_t *conf, s3_format_t *out,
 }
 
 
-int
-s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh)
+static int
+s3_format_find(const s3_format_conf_t *conf, s3_format_t *out,
+               const s3_format_t **model)
 {
     int rc, bad;
-    unsigned i, ready;
-    const s3_format_t *model;
+    unsigned i;
 
-    *fresh = 0;
     bad = S3_OK;
-    ready = 0;
 
     for (i = 0; i < conf->n; i++) {
         rc = s3_format_read(conf, i, &out[i]);
@@ -518,17 +516,37 @@ s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh)
         if (rc != S3_OK) {
             bad = rc; /* all of them are told before it is refused */
         }
-
-        ready += out[i].state >= S3_FORMAT_READY;
     }
 
-    if (bad != S3_OK) {
-        return bad;
-    }
+    return bad == S3_OK ? s3_format_compare(conf, out, model) : bad;
+}
 
-    rc = s3_format_compare(conf, out, &model);
+
+int
+s3_format_survey(const s3_format_conf_t *conf, s3_format_t *out)
+{
+    const s3_format_t *model;
+
+    return s3_format_find(conf, out, &model);
+}
+
+
+int
+s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh)
+{
+    int rc;
+    unsigned i, ready;
+    const s3_format_t *model;
+
+    *fresh = 0;
+
+    rc = s3_format_find(conf, out, &model);
     if (rc != S3_OK) {
         return rc;
+    }
+
+    for (i = 0, ready = 0; i < conf->n; i++) {
+        ready += out[i].state >= S3_FORMAT_READY;
     }
 
     if (ready == 0) {

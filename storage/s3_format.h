@@ -73,6 +73,9 @@ typedef struct {
  */
 int s3_format_check(const s3_format_conf_t *conf, s3_format_t *out, int *fresh);
 
+/* The same as far as it is about drives that are wrong: nothing is written. */
+int s3_format_survey(const s3_format_conf_t *conf, s3_format_t *out);
+
 /* One drive alone.  load: S3_ENOENT: none there; S3_EEXIST: none, and the
  * directory is not empty. */
 int s3_format_load(s3_fs_t *fs, s3_format_t *f);

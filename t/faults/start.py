@@ -96,6 +96,45 @@ def test_too_few(long):
     return "; ".join(said)
 
 
+def test_config(long):
+    """nginx -t refuses the drives that a start would refuse, whether a server
+    is at work on them or not."""
+    with World([Directory] * 4, workers=1) as world:
+        world.start()
+        paths = [str(d.path) for d in world.drives]
+        conf = world.top / "nginx.conf"
+        text = conf.read_text()
+        (world.top / "more").mkdir()
+        full = world.top / "full"
+        full.mkdir()
+        (full / "file").touch()
+
+        def look(*drives):
+            conf.write_text(text.replace(
+                " ".join(f'"{p}"' for p in paths),
+                " ".join(f'"{p}"' for p in drives)))
+            r = subprocess.run(world.command() + ["-t"],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, timeout=20)
+            conf.write_text(text)
+            return r.returncode, r.stdout.decode()
+
+        for running in True, False:
+            if not running:
+                world.stop()
+            one, two, *others = paths
+            assert look(*paths)[0] == 0
+            for drives, why in (
+                    ((two, one, *others), "wrong order"),
+                    (paths[:3], "store of 4 drives, 3 are named"),
+                    ((*paths, world.top / "more"), "5 are named"),
+                    ((*paths[:3], full), "is not empty")):
+                code, said = look(*drives)
+                assert code == 1 and why in said, (why, code, said)
+        assert not list((world.top / "more").iterdir())
+    return "order, number and strangers are told"
+
+
 def test_no_fork(long):
     """Empty directories in the place of drives that are away stay empty."""
     with World([Directory] * 4) as world:
