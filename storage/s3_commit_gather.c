@@ -275,6 +275,26 @@ s3_gather_answer(s3_req_t *req)
 }
 
 
+/* Nobody is left to be asked.  It is damaged only where those that are away
+ * could not help either. */
+
+static int
+s3_gather_lost(const s3_gather_t *g, unsigned enough)
+{
+    unsigned holders = g->store->n;
+
+    if (s3_gather_coded(g)) {
+        holders = s3_count(g->entry.holders & g->store->all);
+    }
+
+    if (g->corrupt && g->corrupt + g->absent + enough > holders) {
+        return S3_ECORRUPT;
+    }
+
+    return g->absent && !g->corrupt ? S3_ENOENT : S3_EUNAVAIL;
+}
+
+
 /* `needed` counts the fetches to be sent in all. */
 
 static void
@@ -329,9 +349,7 @@ s3_gather_go(s3_gather_t *g)
         return;
     }
 
-    s3_gather_finish(g, g->corrupt  ? S3_ECORRUPT
-                        : g->absent ? S3_ENOENT
-                                    : S3_EUNAVAIL);
+    s3_gather_finish(g, s3_gather_lost(g, enough));
 }
 
 

@@ -634,7 +634,7 @@ s3_newest_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
 
     s3_newest_ask(nw, s3_place_first(&store->place,
                                      s3_place_slot(&store->place, bucket, key),
-                                     s3_store_counted(store), store->r));
+                                     s3_store_counted(store), store->ask));
     s3_newest_eval(nw);
 
     if (!nw->finished && !nw->timer.set) {

@@ -407,6 +407,24 @@ s3_index_memtables(s3_zone_t *z, unsigned drive, uint64_t generation,
 }
 
 
+void
+s3_memtables_hold(s3_index_t *ix, s3_memtables_t *m)
+{
+    unsigned arenas[S3_ZONE_ARENAS];
+
+    m->set = s3_tabset_hold(ix);
+    m->n = s3_index_memtables(ix->zone, ix->drive, m->set->generation,
+                              m->tables, arenas);
+}
+
+
+void
+s3_memtables_release(s3_index_t *ix, s3_memtables_t *m)
+{
+    s3_tabset_release(ix, m->set);
+}
+
+
 static int
 s3_find_found(void *ctx, const s3_entry_t *e)
 {

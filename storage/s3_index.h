@@ -107,6 +107,20 @@ unsigned
 s3_index_memtables(s3_zone_t *z, unsigned drive, uint64_t generation,
                    s3_memtable_t *tables[S3_ZONE_ARENAS], unsigned *arena);
 
+/*
+ * The same for a walk that takes time, in a task: as long as they are held
+ * none is used again for others.  Nodes may still be added to them.
+ */
+
+typedef struct {
+    s3_tabset_t *set;
+    unsigned n;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+} s3_memtables_t;
+
+void s3_memtables_hold(s3_index_t *ix, s3_memtables_t *m);
+void s3_memtables_release(s3_index_t *ix, s3_memtables_t *m);
+
 
 /*
  * start: S3_OK: all is there; S3_AGAIN: done() will be called; else an error,

@@ -60,7 +60,8 @@ struct s3_fs_s {
     /* all of it or an error; durable only after sync() */
     int (*pwrite)(s3_fs_t *fs, s3_file_t *f, const void *buf, size_t len,
                   uint64_t off);
-    /* size grows to `size`, space is allocated; what was there stays */
+    /* size grows to `size`, space is allocated; what was there stays.  Direct
+     * writes that the kernel has, be it of a dead process, are waited for */
     int (*allocate)(s3_fs_t *fs, s3_file_t *f, uint64_t size);
     int (*truncate)(s3_fs_t *fs, s3_file_t *f, uint64_t size);
     int (*size)(s3_fs_t *fs, s3_file_t *f, uint64_t *size);

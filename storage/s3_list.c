@@ -15,9 +15,8 @@
  *   merge    a   b/             c
  *
  * What a drive skipped after its own visible key is only passed over if that
- * key is visible to all; else the drive is asked again from there.  A key
- * whose state R answers do not settle gets a question of its own to all
- * drives.
+ * key is visible to all; else the drive is asked again from there.  A key that
+ * R answers do not settle gets a question of its own to all drives.
  */
 
 
@@ -237,7 +236,7 @@ s3_list_scan(s3_list_op_t *op, unsigned drive)
 }
 
 
-/* R drives are asked; one that failed or is late is replaced by another. */
+/* R drives are asked, or two; for one that fails or is late another one. */
 
 static int
 s3_list_choose(s3_list_op_t *op)
@@ -252,13 +251,13 @@ s3_list_choose(s3_list_op_t *op)
         active += op->cursors[d].active;
     }
 
-    if (active >= op->store->r) {
+    if (active >= op->store->ask) {
         return S3_OK;
     }
 
     mask = s3_store_counted(op->store);
 
-    for (i = 0; i < op->store->n && active < op->store->r; i++) {
+    for (i = 0; i < op->store->n && active < op->store->ask; i++) {
         d = (op->store->turn + i) % op->store->n;
         c = &op->cursors[d];
 
@@ -655,12 +654,13 @@ s3_list_go(s3_list_op_t *op)
 }
 
 
-/* Late drives are replaced where there are others. */
+/* Late drives are replaced, or left out, where R others are there. */
 
 static void
 s3_list_timeout(s3_timer_t *timer)
 {
-    unsigned d, spare;
+    int spare;
+    unsigned d;
     uint32_t mask;
     s3_cursor_t *c;
     s3_list_op_t *op = timer->ctx;
@@ -671,14 +671,14 @@ s3_list_timeout(s3_timer_t *timer)
     }
 
     mask = s3_store_counted(op->store);
-    spare = 0;
+    spare = -(int) op->store->r;
 
     for (d = 0; d < op->store->n; d++) {
         c = &op->cursors[d];
-        spare += (mask & s3_bit(d)) && !c->active && !c->failed && !c->pending;
+        spare += c->active || ((mask & s3_bit(d)) && !c->failed && !c->pending);
     }
 
-    for (d = 0; d < op->store->n && spare; d++) {
+    for (d = 0; d < op->store->n && spare > 0; d++) {
         c = &op->cursors[d];
 
         if (c->active && c->pending) {

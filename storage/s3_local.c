@@ -394,6 +394,7 @@ s3_local_destroy(s3_local_t *l, int died)
     l->dead = died != 0;
 
     s3_local_stop(l, died);
+    s3_local_confirm_free(l);
     s3_local_drop_free(l);
 
     while (l->free_ops) {
@@ -502,6 +503,9 @@ s3_local_reopen(s3_local_t *l)
     /* nobody goes on with a merge until it is open again */
     s3_maintain_quiesce(l->maintain);
 
+    /* who settles what the dead left is perhaps this one, once it is open */
+    s3_local_wait_no_more(l);
+
     if (s3_local_busy(l)) {
         return; /* the next tick */
     }
@@ -602,7 +606,7 @@ s3_local_tick(s3_local_t *l)
     s3_index_refresh(&l->ix);
     s3_maintain_tick(l->maintain);
 
-    if (l->unsure && s3_local_may_write(l, 1) == S3_OK) {
+    if (l->unsure) {
         s3_local_confirm_again(l);
     }
 

@@ -18,10 +18,8 @@
 typedef struct {
     s3_local_t *l;
     s3_in_doubt_t *in;
-    s3_tabset_t *set; /* what it holds keeps the memtables */
+    s3_memtables_t mem;
     s3_task_t task;
-    unsigned n_tables;
-    s3_memtable_t *tables[S3_ZONE_ARENAS];
     uint64_t seen;
     int rc;
 } s3_doubting_t;
@@ -177,8 +175,8 @@ s3_doubting_run(s3_task_t *task)
 
     rc = S3_OK;
 
-    for (i = 0; i < k->n_tables && rc == S3_OK; i++) {
-        rc = s3_doubting_table(k, k->tables[i]);
+    for (i = 0; i < k->mem.n && rc == S3_OK; i++) {
+        rc = s3_doubting_table(k, k->mem.tables[i]);
     }
 
     k->rc = rc == S3_DONE ? S3_OK : rc;
@@ -211,7 +209,7 @@ s3_doubting_done(s3_task_t *task)
         in->seen = k->seen;
     }
 
-    s3_tabset_release(&l->ix, k->set);
+    s3_memtables_release(&l->ix, &k->mem);
     l->ops--;
     free(k);
     s3_doubting_answer(in, rc);
@@ -223,7 +221,6 @@ s3_local_in_doubt(s3_drive_t *d, s3_in_doubt_t *in)
 {
     int rc;
     uint64_t seen;
-    unsigned arenas[S3_ZONE_ARENAS];
     s3_local_t *l = d->impl;
     s3_doubting_t *k;
 
@@ -253,9 +250,7 @@ s3_local_in_doubt(s3_drive_t *d, s3_in_doubt_t *in)
     k->l = l;
     k->in = in;
     k->seen = seen;
-    k->set = s3_tabset_hold(&l->ix);
-    k->n_tables = s3_index_memtables(l->zone, l->index, k->set->generation,
-                                     k->tables, arenas);
+    s3_memtables_hold(&l->ix, &k->mem);
     k->task.run = s3_doubting_run;
     k->task.done = s3_doubting_done;
     k->task.ctx = k;

@@ -1,14 +1,12 @@
 /*
- * What follows a CONFIRM: its log record, lazily; once that is durable the
- * older entries of the key count as dropped, and blobs that nobody lists any
- * more are removed.
+ * What follows a CONFIRM that is durable (s3_local_confirm.c): the older
+ * entries of the key count as dropped, and blobs that nobody lists any more are
+ * removed.
  */
 
 #include "storage/s3_local_int.h"
 #include <stdlib.h>
 
-#define S3_CONFIRM_BATCH 256 /* logged with one batch */
-#define S3_CONFIRM_MAX 20000 /* waiting; more of them are forgotten */
 #define S3_DROP_JOBS 8
 
 
@@ -35,32 +33,10 @@ typedef struct {
 } s3_freeing_t;
 
 
-static s3_confirm_t *
-s3_confirm_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                  const s3_version_t *v)
-{
-    s3_confirm_t *c;
-
-    c = malloc(sizeof(*c) + key.len);
-    if (c == NULL) {
-        return NULL;
-    }
-
-    memset(c, 0, sizeof(*c));
-    c->l = l;
-    c->bucket = bucket;
-    c->version = *v;
-    c->key_len = (uint16_t) key.len;
-    memcpy(c->key, key.data, key.len);
-
-    return c;
-}
-
-
 /* Looked after at the end of the turn: not from inside a decision, whose writes
  * come first, and all of a batch together. */
 
-static void
+void
 s3_confirm_drop(s3_local_t *l, s3_confirm_t *c)
 {
     c->next = NULL;
@@ -70,53 +46,6 @@ s3_confirm_drop(s3_local_t *l, s3_confirm_t *c)
     l->n_known += c->node != NULL;
 
     l->loop->defer(l->loop, &l->confirm_defer);
-}
-
-
-static void
-s3_confirm_pop(s3_local_t *l)
-{
-    s3_confirm_t *c = l->confirms;
-
-    l->confirms = c->next;
-
-    if (l->confirms == NULL) {
-        l->confirms_last = &l->confirms;
-    }
-}
-
-
-void
-s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                       const s3_version_t *v, int keep, s3_memnode_t *node,
-                       const s3_reminder_t *reminder)
-{
-    s3_confirm_t *c;
-
-    c = l->n_confirms < S3_CONFIRM_MAX ? s3_confirm_create(l, bucket, key, v)
-                                       : NULL;
-    if (c == NULL) {
-        l->unsure = 1; /* may be late without harm */
-        return;
-    }
-
-    c->keep = keep != 0;
-
-    if (node) {
-        c->node = node;
-        c->arena = (uint8_t) reminder->arena;
-        c->arena_seq = reminder->seq;
-        c->segment = reminder->segment;
-        c->length = reminder->length;
-    }
-
-    *l->confirms_last = c;
-    l->confirms_last = &c->next;
-    l->n_confirms++;
-
-    if (!l->confirm_timer.set) {
-        l->loop->set_timer(l->loop, &l->confirm_timer, S3_LOCAL_CONFIRM_MS);
-    }
 }
 
 
@@ -165,130 +94,10 @@ s3_confirm_sure(s3_local_t *l, uint64_t bucket, s3_str_t key,
 }
 
 
-static void
-s3_confirm_logged(s3_write_t *w, int rc)
-{
-    s3_confirm_t *c = w->ctx;
-    s3_local_t *l = c->l;
-
-    l->n_confirms--;
-
-    if (rc != S3_OK) {
-        l->unsure = 1;
-        free(c);
-        return;
-    }
-
-    s3_confirm_drop(l, c);
-}
-
-
-void
-s3_local_flush_confirms(s3_local_t *l)
-{
-    int rc;
-    unsigned n;
-    s3_record_t r;
-    s3_confirm_t *c;
-
-    for (n = 0; l->confirms && n < S3_CONFIRM_BATCH; n++) {
-        c = l->confirms;
-
-        s3_record_of(&r, c->bucket, s3_str(c->key, c->key_len), &c->version,
-                     S3_KIND_CONFIRM);
-        r.entry.flags = S3_F_CONFIRMED | (c->keep ? S3_F_KEEP : 0);
-
-        rc = s3_local_may_write(l, 1);
-
-        if (rc == S3_OK) {
-            rc = s3_local_append_log(l, &r, s3_confirm_logged, c);
-        }
-
-        if (rc == S3_AGAIN) {
-            break;
-        }
-
-        s3_confirm_pop(l);
-
-        if (rc != S3_OK) {
-            l->unsure = 1;
-            l->n_confirms--;
-            free(c);
-        }
-    }
-}
-
-
-/* Whoever was to put it into the log has died, or could not write.  It is
- * known to all until a restart: then only R answers show it. */
-
-void
-s3_local_confirm_again(s3_local_t *l)
-{
-    unsigned i, n, arenas[S3_ZONE_ARENAS];
-    s3_entry_t e;
-    s3_memnode_t *node;
-    s3_memtable_t *tables[S3_ZONE_ARENAS];
-
-    if (s3_local_may_write(l, 1) != S3_OK) {
-        l->unsure = 1;
-        return;
-    }
-
-    l->unsure = 0;
-
-    s3_local_lock(l);
-
-    n = s3_index_memtables(l->zone, l->index, UINT64_MAX, tables, arenas);
-
-    for (i = 0; i < n; i++) {
-        for (node = s3_memtable_first(tables[i]); node;
-             node = s3_memtable_next(tables[i], node))
-        {
-            if (s3_memnode_state(node) == S3_MEM_DURABLE
-                && !(__atomic_load_n(&node->flags, __ATOMIC_ACQUIRE)
-                     & S3_MEM_SURE)
-                && s3_memnode_entry(node, &e) == S3_OK && s3_entry_is_record(&e)
-                && e.flags & S3_F_CONFIRMED)
-            {
-                s3_local_queue_confirm(l, node->bucket, s3_memnode_key(node),
-                                       &e.version, e.flags & S3_F_KEEP, NULL,
-                                       NULL);
-            }
-        }
-    }
-
-    s3_local_unlock(l);
-}
-
-
-void
-s3_local_confirm_timer(s3_timer_t *timer)
-{
-    s3_local_t *l = timer->ctx;
-
-    if (l->confirms) {
-        s3_local_lock(l);
-        s3_local_flush_confirms(l);
-        s3_local_unlock(l);
-    }
-
-    if (l->confirms && !l->confirm_timer.set) {
-        l->loop->set_timer(l->loop, &l->confirm_timer, S3_LOCAL_CONFIRM_MS);
-    }
-}
-
-
 void
 s3_local_drop_free(s3_local_t *l)
 {
     s3_confirm_t *c;
-
-    while (l->confirms) {
-        c = l->confirms;
-        s3_confirm_pop(l);
-        free(c);
-    }
 
     while (l->drops) {
         c = l->drops;

@@ -168,14 +168,15 @@ struct s3_local_s {
     s3_defer_t wake;
     s3_log_waiter_t room;
     unsigned room_set : 1;
-    unsigned log_full : 1; /* what stalled did so for the log */
-    unsigned char quiet;   /* atomic: tasks look at it */
-    unsigned dead : 1;     /* being destroyed */
-    unsigned unsure : 1;   /* a CONFIRM did not get into the log */
-    uint32_t arrival;      /* of the drive, for which files are open here */
-    unsigned missed;       /* ticks without it */
-    unsigned unread;       /* reads in a row that failed */
-    uint32_t opening;      /* the arrival that is being opened */
+    unsigned log_full : 1;   /* what stalled did so for the log */
+    unsigned char quiet;     /* atomic: tasks look at it */
+    unsigned dead : 1;       /* being destroyed */
+    unsigned unsure : 1;     /* a CONFIRM did not get into the log */
+    unsigned confirming : 1; /* those are looked for */
+    uint32_t arrival;        /* of the drive, for which files are open here */
+    unsigned missed;         /* ticks without it */
+    unsigned unread;         /* reads in a row that failed */
+    uint32_t opening;        /* the arrival that is being opened */
 
     /* of that bucket the tables of that generation do not say "closed" */
     uint64_t unclosed;
@@ -263,6 +264,9 @@ int s3_op_wait(s3_op_t *op, const s3_item_state_t *item);
 int s3_op_answer(s3_op_t *op, int rc, s3_answer_t answer);
 void s3_local_wake(s3_local_t *l);
 
+/* Who waits for another process gets S3_EUNAVAIL. */
+void s3_local_wait_no_more(s3_local_t *l);
+
 void s3_record_of(s3_record_t *r, uint64_t bucket, s3_str_t key,
                   const s3_version_t *version, s3_kind_t kind);
 
@@ -281,18 +285,27 @@ void s3_local_dead(s3_drive_t *d, s3_mark_t *mark);
 void s3_local_confirm(s3_drive_t *d, s3_mark_t *mark);
 int s3_local_put_dead(s3_op_t *op, s3_view_t *view, const s3_version_t *v);
 
-/* s3_local_drop.c */
+/* s3_local_confirm.c */
+/* NULL: out of memory. */
+s3_confirm_t *s3_confirm_create(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                                const s3_version_t *v);
 /* node: v's in the active memtable, where `reminder` knows what it replaces; or
  * NULL, and then it may be NULL, too. */
 void s3_local_queue_confirm(s3_local_t *l, uint64_t bucket, s3_str_t key,
                             const s3_version_t *v, int keep, s3_memnode_t *node,
                             const s3_reminder_t *reminder);
-/* All versions that are known to be committed by memory alone, once more. */
+/* All versions that are known to be committed by memory alone, once more, if
+ * anything can be written. */
 void s3_local_confirm_again(s3_local_t *l);
-void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                         const s3_version_t *v);
 void s3_local_flush_confirms(s3_local_t *l); /* under the lock */
 void s3_local_confirm_timer(s3_timer_t *timer);
+void s3_local_confirm_free(s3_local_t *l);
+
+/* s3_local_drop.c */
+/* The CONFIRM is durable: looked after at the end of the turn. */
+void s3_confirm_drop(s3_local_t *l, s3_confirm_t *c);
+void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                         const s3_version_t *v);
 void s3_local_drop_free(s3_local_t *l);
 void s3_local_next_drop(s3_local_t *l);
 

@@ -462,6 +462,7 @@ s3_local_segment_closed(void *ctx, uint32_t id, uint32_t end)
 
     if (s && s->state == S3_SEG_OPEN) {
         s->end = s3_max(s->end, end);
+        s->batch = end;
         s->state = S3_SEG_SEALED;
 
         if (s->end == S3_SEGMENT_START) {

@@ -333,6 +333,34 @@ s3_local_wake(s3_local_t *l)
 }
 
 
+void
+s3_local_wait_no_more(s3_local_t *l)
+{
+    s3_op_t *op, *next;
+
+    op = l->waiting;
+    l->waiting = NULL;
+
+    for (/* void */; op; op = next) {
+        next = op->next;
+
+        if (op->node->owner == l->slot
+            && op->node->incarnation == l->incarnation) {
+            op->next = l->waiting;
+            l->waiting = op;
+            continue;
+        }
+
+        op->rc = S3_EUNAVAIL;
+        op->decided = 1;
+
+        if (op->writes == 0) {
+            op->finish(op);
+        }
+    }
+}
+
+
 static void
 s3_local_poll(s3_timer_t *timer)
 {

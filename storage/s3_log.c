@@ -5,8 +5,8 @@
  *   head ──► [in flight] ──► [sealed] ──► [gathering] ◄── tail
  *
  * Only the last batch may be open for reservations.  Batches of a segment that
- * was given up are still written where they were placed: their records have
- * that place, and a scan finds them behind the gap.
+ * was given up fail, too: behind a gap a scan would take what failed for
+ * something that was durable once.
  */
 
 #include <stdlib.h>
@@ -287,12 +287,45 @@ s3_log_seal(s3_log_t *log)
 }
 
 
+/* The first one is done with. */
+
+static void
+s3_log_batch_end(s3_log_t *log, int rc)
+{
+    s3_log_batch_t *b = log->head;
+    s3_log_segment_t *s = b->segment;
+
+    log->head = b->next;
+    log->buffered -= b->used - S3_BATCH_HEADER;
+
+    s3_log_queue_call(&b->waiters, rc);
+    s3_log_batch_free(log, b);
+
+    s->batches--;
+    s3_log_segment_release(log, s);
+
+    log->wake = 1;
+    s3_log_turn(log);
+}
+
+
 static void
 s3_log_submit(s3_log_t *log)
 {
-    s3_log_batch_t *b = log->head;
+    s3_log_batch_t *b;
 
-    if (b == NULL || log->in_flight) {
+    if (log->in_flight) {
+        return;
+    }
+
+    while (log->head && log->head->segment->failed) {
+        log->stat.failed++;
+        s3_log_batch_end(log, log->write_rc);
+    }
+
+    b = log->head;
+
+    if (b == NULL) {
         return;
     }
 
@@ -348,39 +381,28 @@ s3_log_written(s3_aio_t *aio)
     int rc;
     s3_log_t *log = aio->ctx;
     s3_log_batch_t *b = log->head;
-    s3_log_segment_t *s = b->segment;
 
     rc = aio->result == (ssize_t) aio->len ? S3_OK
          : aio->result < 0                 ? (int) aio->result
                                            : S3_EIO;
 
-    log->head = b->next;
     log->in_flight = 0;
-    log->buffered -= b->used - S3_BATCH_HEADER;
 
     if (rc == S3_OK) {
         log->stat.bytes += aio->len;
-        s->written = b->offset + (uint32_t) aio->len;
+        b->segment->written = b->offset + (uint32_t) aio->len;
         s3_log_works(log);
 
     } else {
         log->stat.failed++;
         log->write_rc = rc;
-        s3_log_give_up(log, s);
+        s3_log_give_up(log, b->segment);
     }
 
     log->busy = 1;
     s3_log_report(log);
-    s3_log_queue_call(&b->waiters, rc);
+    s3_log_batch_end(log, rc);
     log->busy = 0;
-
-    s3_log_batch_free(log, b);
-
-    s->batches--;
-    s3_log_segment_release(log, s);
-
-    log->wake = 1;
-    s3_log_turn(log);
 }
 
 

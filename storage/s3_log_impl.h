@@ -29,6 +29,7 @@ struct s3_log_segment_s {
     uint64_t sequence;
     unsigned batches; /* not yet written */
     unsigned closing : 1;
+    unsigned failed : 1; /* a write: what is behind it is not written */
     unsigned task_set : 1;
     int rc; /* of the task */
     s3_task_t task;

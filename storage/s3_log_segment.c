@@ -271,6 +271,8 @@ s3_log_works(s3_log_t *log)
 void
 s3_log_give_up(s3_log_t *log, s3_log_segment_t *s)
 {
+    s->failed = 1;
+
     if (s == log->current) {
         s3_log_seal(log);
         s3_log_retire(log, &log->current);

@@ -122,6 +122,14 @@ s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena, s3_manifest_t *m)
     m->next_table_id = d->next_table_id;
     m->next_segment_id = d->next_segment_id;
 
+    for (i = 0; i < z->n; i++) {
+        if (i != drive) {
+            memcpy(m->peers[i].drive, z->drives[i].id, 16);
+            m->peers[i].generation =
+                __atomic_load_n(&z->drives[i].manifest_saved, __ATOMIC_RELAXED);
+        }
+    }
+
     for (i = 0; i < z->max_segments; i++) {
         s = &s3_zone_segments(z, drive)[i];
         s->flags &= (uint16_t) ~S3_ZSEG_SAVED;
@@ -153,6 +161,10 @@ s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena, s3_manifest_t *m)
             seg.replay_from = 0; /* there may be no such file */
         }
 
+        /* of a damaged one each start shall see the damage */
+        seg.sealed = s->state == S3_SEG_SEALED && seg.replay_from >= s->end
+                     && !(s->flags & S3_ZSEG_NOCLEAN);
+
         rc = s3_manifest_add_segment(m, &seg);
         if (rc != S3_OK) {
             return rc;
@@ -168,6 +180,10 @@ s3_maintain_saved(s3_zone_t *z, unsigned drive, int arena)
 {
     unsigned i;
     s3_zseg_t *s;
+    s3_zdrive_t *d = &z->drives[drive];
+
+    __atomic_store_n(&d->manifest_saved, d->manifest_generation,
+                     __ATOMIC_RELAXED);
 
     for (i = 0; i < z->max_segments; i++) {
         s = &s3_zone_segments(z, drive)[i];
@@ -459,7 +475,8 @@ s3_maintain_compact(s3_maintain_t *m, s3_compact_t *c, s3_forgotten_t *f)
 }
 
 
-/* Nothing pending and nothing failed in it? */
+/* Nothing pending and nothing failed in it?  In a task: a walk over a million
+ * nodes takes a second. */
 
 static int
 s3_maintain_settled(const s3_memtable_t *t)
@@ -484,6 +501,11 @@ s3_maintain_flush_run(s3_task_t *task)
 {
     s3_maintain_t *m = task->ctx;
 
+    if (!s3_maintain_settled(m->source.table)) {
+        m->rc = S3_AGAIN;
+        return;
+    }
+
     m->rc = s3_compact(&m->flush, m->sources, 1);
     s3_forgotten_sort(&m->flush_forgotten);
 }
@@ -493,6 +515,12 @@ static void
 s3_maintain_flushed(s3_task_t *task)
 {
     s3_maintain_t *m = task->ctx;
+
+    if (m->rc == S3_AGAIN) {
+        m->unsettled = 1; /* the other work has its turn */
+        s3_maintain_end(m, S3_OK);
+        return;
+    }
 
     if (m->rc != S3_OK) {
         s3_maintain_end(m, m->rc);
@@ -514,15 +542,13 @@ s3_maintain_flush(s3_maintain_t *m)
 
     arena = s3_zone_oldest(l->zd);
 
-    if (arena < 0 || s3_zone_tables(l->zd)->n >= S3_ZONE_TABLES) {
+    if (arena < 0 || s3_zone_tables(l->zd)->n >= S3_ZONE_TABLES || m->unsettled)
+    {
+        m->unsettled = 0;
         return 0;
     }
 
     t = s3_zone_arena(l->zone, l->index, (unsigned) arena);
-
-    if (!s3_maintain_settled(t)) {
-        return 0;
-    }
 
     s3_maintain_begin(m);
     m->arena = arena;

@@ -73,13 +73,14 @@ s3_manifest_add_tables(s3_manifest_t *m, const s3_ztable_t *tables, unsigned n);
 struct s3_maintain_s {
     s3_local_t *l;
     unsigned busy : 1;
-    unsigned save : 1;    /* a MANIFEST is due */
-    unsigned merging : 1; /* beside everything else, until it is written */
-    unsigned merged : 1;  /* it is */
-    uint64_t looked;      /* ms, at the segments */
-    uint64_t spaced;      /* ms, at the file system */
-    uint64_t froze;       /* ms, for the sake of cleaning */
-    uint64_t failed;      /* ms: not before; after an error */
+    unsigned save : 1;      /* a MANIFEST is due */
+    unsigned merging : 1;   /* beside everything else, until it is written */
+    unsigned merged : 1;    /* it is */
+    unsigned unsettled : 1; /* what is to be flushed was, at the last tick */
+    uint64_t looked;        /* ms, at the segments */
+    uint64_t spaced;        /* ms, at the file system */
+    uint64_t froze;         /* ms, for the sake of cleaning */
+    uint64_t failed;        /* ms: not before; after an error */
     unsigned failures;
 
     /* the list of tables to be, and what is done for it */

@@ -153,7 +153,10 @@ s3_clean_end(s3_cleaning_t *c, int rc)
             m->save = 1;
             s3_zone_count(&l->zd->cleaned);
 
-        } else if (rc == S3_ECORRUPT || rc == S3_EIO || rc == S3_EVERSION) {
+        } else if (rc == S3_ECORRUPT || rc == S3_EIO || rc == S3_EVERSION
+                   || rc == S3_ENOENT || rc == S3_EFOREIGN)
+        {
+            /* others have to get their turn; a start looks at it again */
             s->flags |= S3_ZSEG_NOCLEAN;
         }
     }

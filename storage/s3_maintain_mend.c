@@ -440,8 +440,11 @@ s3_mend_seg_cmp(const void *a, const void *b)
 }
 
 
-/* Segments, and up to where they are in tables.  What was damaged at the start
- * is replayed at each, and is in tables all the same. */
+/*
+ * Segments, and how much of them may be in tables only.  A replay begins where
+ * a batch does, and that batch was perhaps being filled when the memtable was
+ * frozen: some of its records are in the table, others in the next memtable.
+ */
 
 static int
 s3_mend_segments(s3_mending_t *x)
@@ -450,6 +453,7 @@ s3_mend_segments(s3_mending_t *x)
     s3_zseg_t *s;
     s3_local_t *l = x->m->l;
     s3_rebuild_t *b = &x->rebuild;
+    s3_rebuild_seg_t *seg;
 
     b->n_segs = 0;
     b->segs = malloc(l->zone->max_segments * sizeof(*b->segs));
@@ -468,11 +472,10 @@ s3_mend_segments(s3_mending_t *x)
             continue;
         }
 
-        b->segs[b->n_segs].id = s->id;
-        b->segs[b->n_segs++].end =
-            s->state == S3_SEG_SEALED && s->flags & S3_ZSEG_NOCLEAN
-                ? s->end
-                : s->replay_from;
+        seg = &b->segs[b->n_segs++];
+        seg->id = s->id;
+        seg->open = s->state == S3_SEG_OPEN;
+        seg->end = seg->open ? s->replay_from : s3_max(s->end, s->replay_from);
     }
 
     s3_local_unlock(l);
@@ -594,6 +597,7 @@ s3_mend_log(s3_mending_t *x)
     b->zone = l->zone;
     b->drive = l->index;
     b->fs = l->fs;
+    b->generation = x->set->generation;
     b->bad = x->bad_tables;
     b->good = x->good_tables;
     b->cancelled = &x->cancelled;

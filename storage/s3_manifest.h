@@ -21,12 +21,17 @@
  * that goes back in time forgets votes that it has cast.  Where both are
  * corrupt the drive does not answer until they are made anew from all of its
  * log, with a floor that is raised to the present (s3_recover.h).
+ *
+ * A whole drive that was put back as it once was has MANIFESTs that fit.  So
+ * each says how far those of the other drives had come, and one that is behind
+ * that is an older copy of itself: it lacks what was promised since.
  */
 
 #ifndef S3_MANIFEST_H
 #define S3_MANIFEST_H
 
 #include "storage/s3_core.h"
+#include "storage/s3_entry.h"
 #include "storage/s3_io.h"
 
 #pragma GCC visibility push(hidden)
@@ -47,11 +52,18 @@ typedef struct {
     uint32_t id;          /* less than next_segment_id */
     uint32_t replay_from; /* offset; all before it is in tables */
     uint64_t live;        /* bytes, an estimate */
+    unsigned sealed : 1;  /* and nothing comes after replay_from */
 } s3_manifest_segment_t;
 
 typedef struct {
+    uint8_t drive[16];   /* its id, as in format.json */
+    uint64_t generation; /* it has reached it, durably; 0: nothing is known */
+} s3_manifest_peer_t;
+
+typedef struct {
     uint32_t version;    /* S3_MANIFEST_VERSION */
-    uint64_t generation; /* counts the saves */
+    uint64_t generation; /* counts the saves; begins with the time in
+                          * microseconds where none was left to go on from */
 
     s3_manifest_table_t *tables; /* newest first */
     unsigned n_tables;
@@ -62,6 +74,7 @@ typedef struct {
     uint64_t clock; /* greatest logical time seen, microseconds */
     uint32_t next_table_id;
     uint32_t next_segment_id;
+    s3_manifest_peer_t peers[S3_MAX_DRIVES]; /* by position */
 
     unsigned repair : 1; /* load(): one of the two files is bad or old: save()
                           * soon */

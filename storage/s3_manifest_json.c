@@ -142,14 +142,86 @@ s3_manifest_check(const s3_manifest_t *m)
 }
 
 
+/* An id of a drive, as it is written in format.json. */
+
+static json_t *
+s3_manifest_id(const uint8_t id[16])
+{
+    char buf[33];
+    unsigned i;
+
+    for (i = 0; i < 16; i++) {
+        (void) snprintf(buf + 2 * i, 3, "%02x", id[i]);
+    }
+
+    return json_string(buf);
+}
+
+
+static int
+s3_manifest_unid(const json_t *v, uint8_t id[16])
+{
+    uint64_t half[2];
+    const char *p;
+    unsigned i;
+
+    if (!json_is_string(v) || json_string_length(v) != 32) {
+        return S3_ECORRUPT;
+    }
+
+    p = json_string_value(v);
+
+    if (s3_manifest_unhex(p, 16, &half[0]) != S3_OK
+        || s3_manifest_unhex(p + 16, 16, &half[1]) != S3_OK)
+    {
+        return S3_ECORRUPT;
+    }
+
+    for (i = 0; i < 16; i++) {
+        id[i] = (uint8_t) (half[i / 8] >> (56 - i % 8 * 8));
+    }
+
+    return S3_OK;
+}
+
+
+static json_t *
+s3_manifest_peers(const s3_manifest_t *m)
+{
+    json_t *peers;
+    unsigned i;
+
+    peers = json_array();
+
+    for (i = 0; i < S3_MAX_DRIVES; i++) {
+        if (m->peers[i].generation == 0) {
+            continue;
+        }
+
+        if (json_array_append_new(
+                peers,
+                json_pack("{s:I,s:o,s:I}", "position", (json_int_t) i, "drive",
+                          s3_manifest_id(m->peers[i].drive), "generation",
+                          (json_int_t) m->peers[i].generation)))
+        {
+            json_decref(peers);
+            return NULL;
+        }
+    }
+
+    return peers;
+}
+
+
 static json_t *
 s3_manifest_object(const s3_manifest_t *m)
 {
-    json_t *tables, *segments;
+    json_t *tables, *segments, *peers;
     unsigned i;
 
     tables = json_array();
     segments = json_array();
+    peers = s3_manifest_peers(m);
 
     /* each call takes NULL for an argument: an error, nothing worse */
 
@@ -167,31 +239,33 @@ s3_manifest_object(const s3_manifest_t *m)
     for (i = 0; i < m->n_segments; i++) {
         if (json_array_append_new(
                 segments,
-                json_pack("{s:I,s:I,s:I}", "id", (json_int_t) m->segments[i].id,
-                          "replay_from",
+                json_pack("{s:I,s:I,s:I,s:b}", "id",
+                          (json_int_t) m->segments[i].id, "replay_from",
                           (json_int_t) m->segments[i].replay_from, "live",
-                          (json_int_t) m->segments[i].live)))
+                          (json_int_t) m->segments[i].live, "sealed",
+                          (int) m->segments[i].sealed)))
         {
             goto failed;
         }
     }
 
-    if (tables == NULL || segments == NULL) {
+    if (tables == NULL || segments == NULL || peers == NULL) {
         goto failed;
     }
 
     return json_pack(
-        "{s:I,s:I,s:{s:o,s:o,s:I},s:o,s:I,s:I,s:o,s:o}", "version",
+        "{s:I,s:I,s:{s:o,s:o,s:I},s:o,s:I,s:I,s:o,s:o,s:o}", "version",
         (json_int_t) S3_MANIFEST_VERSION, "generation",
         (json_int_t) m->generation, "floor", "time",
         s3_manifest_hex(m->floor.time), "rand", s3_manifest_hex(m->floor.rand),
         "node", (json_int_t) m->floor.node, "clock", s3_manifest_hex(m->clock),
         "next_table_id", (json_int_t) m->next_table_id, "next_segment_id",
-        (json_int_t) m->next_segment_id, "tables", tables, "segments",
-        segments);
+        (json_int_t) m->next_segment_id, "tables", tables, "segments", segments,
+        "peers", peers);
 
 failed:
 
+    json_decref(peers);
     json_decref(tables);
     json_decref(segments);
 
@@ -344,9 +418,51 @@ s3_manifest_get_segments(const json_t *array, s3_manifest_t *m)
         {
             return S3_ECORRUPT;
         }
+
+        segment->sealed = json_is_true(json_object_get(v, "sealed"));
     }
 
     m->n_segments = (unsigned) n;
+
+    return S3_OK;
+}
+
+
+/* None at all is fine. */
+
+static int
+s3_manifest_get_peers(const json_t *array, s3_manifest_t *m)
+{
+    size_t i, n = json_array_size(array);
+    uint32_t at;
+    json_t *v;
+    s3_manifest_peer_t *peer;
+
+    if (array == NULL) {
+        return S3_OK;
+    }
+
+    if (!json_is_array(array) || n > S3_MAX_DRIVES) {
+        return S3_ECORRUPT;
+    }
+
+    for (i = 0; i < n; i++) {
+        v = json_array_get(array, i);
+
+        if (s3_manifest_int32(v, "position", &at) != S3_OK
+            || at >= S3_MAX_DRIVES) {
+            return S3_ECORRUPT;
+        }
+
+        peer = &m->peers[at];
+
+        if (s3_manifest_unid(json_object_get(v, "drive"), peer->drive) != S3_OK
+            || s3_manifest_int(v, "generation", INT64_MAX, &peer->generation)
+                   != S3_OK)
+        {
+            return S3_ECORRUPT;
+        }
+    }
 
     return S3_OK;
 }
@@ -385,6 +501,10 @@ s3_manifest_get(const json_t *root, s3_manifest_t *m)
 
     if (rc == S3_OK) {
         rc = s3_manifest_get_segments(json_object_get(root, "segments"), m);
+    }
+
+    if (rc == S3_OK) {
+        rc = s3_manifest_get_peers(json_object_get(root, "peers"), m);
     }
 
     if (rc == S3_OK) {

@@ -318,7 +318,7 @@ int
 s3_node_recover(const s3_node_conf_t *conf)
 {
     int rc;
-    unsigned i, j, up;
+    unsigned i, j, up, told;
     s3_zone_t *z;
     s3_format_t formats[S3_MAX_DRIVES];
     const uint8_t *store;
@@ -355,6 +355,12 @@ s3_node_recover(const s3_node_conf_t *conf)
     z = conf->zone;
     z->node = conf->node;
     up = 0;
+
+    for (i = 0; i < conf->n; i++) {
+        if (!s3_node_unused(&formats[i], &z->drives[i])) {
+            memcpy(z->drives[i].id, formats[i].drive, 16);
+        }
+    }
 
     /* those to be refilled last: by then the logical clock is known that the
      * others have come to */
@@ -398,6 +404,8 @@ s3_node_recover(const s3_node_conf_t *conf)
 
     s3_zone_saw(z, conf->wall_us(conf->ctx));
 
+    told = conf->n == 1;
+
     for (i = 0; i < conf->n; i++) {
         if (z->drives[i].lost == S3_ZLOST_RECORDS) {
             s3_node_forgot(conf, z, i, &formats[i]);
@@ -406,9 +414,11 @@ s3_node_recover(const s3_node_conf_t *conf)
         s3_recover_done(z, i);
 
         /* where it fails the next start finds a lower floor, that of the clock
-         * as this drive knew it */
-        if (conf->fs[i]) {
-            (void) s3_recover_keep(z, i, conf->fs[i]);
+         * as this drive knew it; one drive has to know that all of them were
+         * here, the others know it of that one */
+        if (conf->fs[i] && (z->drives[i].lost || !told)) {
+            told |= s3_recover_keep(z, i, conf->fs[i]) == S3_OK
+                    && z->drives[i].state == S3_DRIVE_OK;
         }
     }
 

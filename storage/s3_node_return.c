@@ -8,6 +8,7 @@
 
 #include "storage/s3_node_int.h"
 #include "storage/s3_format.h"
+#include "storage/s3_manifest.h"
 #include "storage/s3_recover.h"
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ typedef struct {
     s3_format_t fresh; /* where the directory is empty */
     s3_recover_t recover;
     unsigned replace : 1; /* an empty directory may be taken */
+    unsigned older : 1;   /* what is there is a copy of the drive as it was */
     int rc;
     s3_task_t task;
     void (*done)(void *ctx, int rc);
@@ -101,17 +103,53 @@ s3_node_return_format(s3_node_return_t *rt)
 }
 
 
+/*
+ * All that memory has of the drive is about what it became after that copy was
+ * made: it has to be forgotten, and the copy read.  It lacks what was promised
+ * since, so it is filled, as one that has lost records.
+ */
+
+static int
+s3_node_return_known(s3_node_return_t *rt)
+{
+    int rc;
+    s3_manifest_t m;
+    const s3_zdrive_t *d = &rt->node->zone->drives[rt->drive];
+
+    rc = s3_manifest_load(rt->fs, &m);
+
+    if (rc == S3_OK) {
+        rt->older = m.generation < d->manifest_saved;
+        s3_manifest_free(&m);
+    }
+
+    return rt->older ? S3_AGAIN : S3_OK;
+}
+
+
 static void
 s3_node_return_run(s3_task_t *task)
 {
     s3_node_return_t *rt = task->ctx;
     s3_zone_t *z = rt->node->zone;
+    s3_zdrive_t *d = &z->drives[rt->drive];
     s3_recover_t *r = &rt->recover;
 
     rt->rc = s3_node_return_format(rt);
 
-    if (rt->rc != S3_OK || z->drives[rt->drive].known) {
+    if (rt->rc != S3_OK) {
         return;
+    }
+
+    if (d->known) {
+        rt->rc = s3_node_return_known(rt);
+        return;
+    }
+
+    if (memcmp(rt->format.drive, d->id, 16) != 0) {
+        memcpy(d->id, rt->format.drive, 16);
+        /* was another drive's */
+        __atomic_store_n(&d->manifest_saved, 0, __ATOMIC_RELAXED);
     }
 
     r->zone = z;
@@ -128,7 +166,7 @@ s3_node_return_run(s3_task_t *task)
 
     rt->rc = s3_recover_drive(r);
 
-    if (rt->rc == S3_OK && z->drives[rt->drive].lost == S3_ZLOST_RECORDS
+    if (rt->rc == S3_OK && d->lost == S3_ZLOST_RECORDS
         && rt->format.state == S3_FORMAT_READY
         && s3_zone_fillable(z, rt->drive, rt->node->parity))
     {
@@ -136,6 +174,17 @@ s3_node_return_run(s3_task_t *task)
         rt->format.state = S3_FORMAT_REFILL;
         (void) s3_format_save(rt->fs, &rt->format);
     }
+}
+
+
+/* Every process lets go of what it has of the drive. */
+
+static void
+s3_node_unknow(s3_zdrive_t *d)
+{
+    __atomic_add_fetch(&d->part, 1, __ATOMIC_ACQ_REL);
+    __atomic_store_n(&d->known, 0, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
 }
 
 
@@ -163,6 +212,12 @@ s3_node_returned(s3_task_t *task)
     s3_zdrive_t *d = &node->zone->drives[rt->drive];
 
     rc = rt->rc;
+
+    if (rt->older) {
+        node->loop->log(node->loop, S3_LOG_ERR,
+                        "drive %u: is an older copy of itself", rt->drive + 1);
+        s3_node_unknow(d);
+    }
 
     if (rc == S3_OK) {
         if (!d->known) {
@@ -310,9 +365,7 @@ s3_node_forget(s3_node_t *node, unsigned drive)
     if (s3_zone_state(d) == S3_DRIVE_MISSING) {
 
         if (d->known) {
-            __atomic_add_fetch(&d->part, 1, __ATOMIC_ACQ_REL);
-            __atomic_store_n(&d->known, 0, __ATOMIC_SEQ_CST);
-            __atomic_add_fetch(&d->arrivals, 1, __ATOMIC_ACQ_REL);
+            s3_node_unknow(d);
         }
 
         rc = s3_zone_left(node->zone, drive) ? S3_OK : S3_AGAIN;

@@ -241,6 +241,42 @@ s3_replay_lost(s3_replay_t *rp)
 }
 
 
+/*
+ * What of a segment is not in tables.  Where all of it is, the part that was
+ * never written is not read either: most segments have one.
+ */
+
+static int
+s3_replay_scan(s3_replay_t *rp, uint32_t id,
+               const s3_manifest_segment_t *listed, s3_scan_result_t *result)
+{
+    int rc;
+    s3_file_t *f;
+
+    memset(result, 0, sizeof(*result));
+
+    if (listed && listed->sealed) {
+        rc = s3_segment_open_direct(rp->fs, id, &f, &result->seg);
+
+        if (rc == S3_OK) {
+            result->end = listed->replay_from;
+            rp->fs->close(rp->fs, f);
+        }
+
+        return rc;
+    }
+
+    rc = s3_replay_sync(rp, id);
+
+    if (rc != S3_OK && rc != S3_EROFS) {
+        return rc;
+    }
+
+    return s3_segment_scan(rp->fs, id, listed ? listed->replay_from : 0,
+                           s3_replay_record, rp, result);
+}
+
+
 static int
 s3_replay_segment(s3_replay_t *rp, uint32_t id)
 {
@@ -267,13 +303,7 @@ s3_replay_segment(s3_replay_t *rp, uint32_t id)
     s->live =
         listed ? (int64_t) s3_min(listed->live, (uint64_t) INT64_MAX / 2) : 0;
 
-    memset(&result, 0, sizeof(result));
-    rc = s3_replay_sync(rp, id);
-
-    if (rc == S3_OK || rc == S3_EROFS) {
-        rc = s3_segment_scan(rp->fs, id, listed ? listed->replay_from : 0,
-                             s3_replay_record, rp, &result);
-    }
+    rc = s3_replay_scan(rp, id, listed, &result);
 
     if (rc == S3_EFOREIGN && !s3_replay_used(listed)) {
         /* the process died while it made the file: never used */
@@ -577,6 +607,11 @@ s3_replay_manifest(s3_replay_t *rp)
         return rc;
     }
 
+    if (s3_replay_older(rp)) {
+        s3_recover_say(rp->r, S3_LOG_ERR, "is an older copy of itself");
+        rp->r->corrupt++;
+    }
+
     if (s3_version_cmp(&rp->manifest.floor, &d->floor) > 0) {
         d->floor = rp->manifest.floor;
     }
@@ -584,7 +619,6 @@ s3_replay_manifest(s3_replay_t *rp)
     s3_zone_saw(rp->z, rp->manifest.clock);
     d->next_table_id = rp->manifest.next_table_id;
     d->next_segment_id = rp->manifest.next_segment_id;
-    d->manifest_generation = rp->manifest.generation;
 
     return s3_replay_open_tables(rp);
 }
@@ -718,7 +752,7 @@ s3_recover_keep(s3_zone_t *zone, unsigned drive, s3_fs_t *fs)
     const s3_ztables_t *list;
     s3_zdrive_t *d = &zone->drives[drive];
 
-    if (!d->lost || !d->known) {
+    if (!d->known) {
         return S3_OK;
     }
 

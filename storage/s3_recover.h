@@ -53,7 +53,8 @@ int s3_recover_drive(s3_recover_t *r);
 void s3_recover_done(s3_zone_t *zone, unsigned drive);
 
 /* Saves that floor, where it was raised: the next start may find no damage any
- * more.  Blocking, before the zone is in use. */
+ * more; and how far the other drives have come.  Blocking, before the zone is
+ * in use. */
 int s3_recover_keep(s3_zone_t *zone, unsigned drive, s3_fs_t *fs);
 
 
@@ -70,14 +71,17 @@ int s3_recover_keep(s3_zone_t *zone, unsigned drive, s3_fs_t *fs);
 
 typedef struct {
     uint32_t id;
-    uint32_t end; /* all before it is in tables, and nothing behind it */
+    uint32_t end;      /* all before it is durable, and may be in tables only */
+    unsigned open : 1; /* of the batch at `end`, where it begins, too, all but
+                        * what memtables know to be under way */
 } s3_rebuild_seg_t;
 
 typedef struct {
     s3_zone_t *zone;
     unsigned drive;
     s3_fs_t *fs;
-    s3_table_t **bad; /* held by the caller, as are the others */
+    uint64_t generation; /* of the tables: it is held, and keeps memtables */
+    s3_table_t **bad;    /* held by the caller, as are the others */
     unsigned n_bad;
     s3_table_t **good;
     unsigned n_good;

@@ -279,6 +279,9 @@ s3_replay_salvage_all(s3_replay_t *rp)
 
     free(f.ids);
 
+    /* more than there ever were saves */
+    rp->d->manifest_generation = s3_zone_time(rp->z);
+
     return rc == S3_ENOENT ? S3_OK : rc;
 }
 
@@ -337,11 +340,71 @@ s3_replay_pause(s3_replay_t *rp, uint64_t bytes)
 
 
 typedef struct {
+    s3_rebuild_t *b;
     s3_replay_t *rp;
-    uint32_t end;
+    uint32_t end;     /* of what is durable for certain */
+    uint32_t limit;   /* of what may be */
     uint32_t stretch; /* where the present one began */
-    const volatile int *cancelled;
 } s3_rebuild_scan_t;
+
+
+/* Where the batch ends that begins at seg->end; seg->end if there is none. */
+
+static uint32_t
+s3_rebuild_limit(s3_rebuild_t *b, const s3_rebuild_seg_t *seg)
+{
+    uint32_t limit = seg->end;
+    uint8_t p[S3_BATCH_HEADER];
+    s3_file_t *f;
+    s3_segment_t info;
+    s3_batch_header_t h;
+
+    if (!seg->open || s3_segment_open(b->fs, seg->id, &f, &info) != S3_OK) {
+        return limit;
+    }
+
+    if (b->fs->pread(b->fs, f, p, sizeof(p), seg->end) == (ssize_t) sizeof(p)
+        && s3_batch_header_decode(p, info.nonce, &info, seg->end, &h) == S3_OK)
+    {
+        limit += h.length;
+    }
+
+    b->fs->close(b->fs, f);
+
+    return limit;
+}
+
+
+/* Is its write under way, or did it fail?  Its node was there before anything
+ * of it was in the log, and stays until it is durable. */
+
+static int
+s3_rebuild_undone(const s3_rebuild_t *b, const s3_record_t *r)
+{
+    unsigned i, n, arenas[S3_ZONE_ARENAS];
+    s3_entry_t e;
+    s3_memtable_t *tables[S3_ZONE_ARENAS];
+    const s3_memnode_t *node;
+
+    n = s3_index_memtables(b->zone, b->drive, b->generation, tables, arenas);
+
+    for (i = 0; i < n; i++) {
+        node = s3_memtable_seek(tables[i], r->bucket, r->key);
+
+        for (/* void */; node && s3_memnode_is(node, r->bucket, r->key);
+             node = s3_memtable_next(tables[i], node))
+        {
+            if (s3_memnode_state(node) != S3_MEM_DURABLE
+                && s3_memnode_entry(node, &e) == S3_OK
+                && e.segment == r->entry.segment && e.offset == r->entry.offset)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
 
 
 static int
@@ -349,12 +412,18 @@ s3_rebuild_record(void *ctx, const s3_record_t *r)
 {
     s3_rebuild_scan_t *scan = ctx;
 
-    if (scan->cancelled && __atomic_load_n(scan->cancelled, __ATOMIC_RELAXED)) {
+    const volatile int *cancelled = scan->b->cancelled;
+
+    if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED)) {
         return S3_EBUSY;
     }
 
-    if (r->entry.offset >= scan->end) {
+    if (r->entry.offset >= scan->limit) {
         return S3_DONE;
+    }
+
+    if (r->entry.offset >= scan->end && s3_rebuild_undone(scan->b, r)) {
+        return S3_OK;
     }
 
     if (r->entry.offset - scan->stretch >= S3_REBUILD_STRETCH) {
@@ -374,15 +443,17 @@ s3_rebuild_segment(s3_rebuild_t *b, s3_replay_t *rp,
     s3_rebuild_scan_t scan;
     s3_scan_result_t result;
 
-    if (seg->end <= S3_SEGMENT_START) {
+    scan.limit = s3_rebuild_limit(b, seg);
+
+    if (scan.limit <= S3_SEGMENT_START) {
         return S3_OK;
     }
 
     memset(&result, 0, sizeof(result));
+    scan.b = b;
     scan.rp = rp;
     scan.end = seg->end;
     scan.stretch = 0;
-    scan.cancelled = b->cancelled;
 
     rc = s3_segment_scan(b->fs, seg->id, 0, s3_rebuild_record, &scan, &result);
 
@@ -395,9 +466,9 @@ s3_rebuild_segment(s3_rebuild_t *b, s3_replay_t *rp,
 
     b->corrupt += result.corrupt;
 
-    /* all of it had been written: nothing at its end is torn */
-    if (rc == S3_OK && result.end <= seg->end) {
-        b->corrupt += result.torn + (result.end < seg->end);
+    /* all of it had been written: nothing before its end is torn */
+    if (rc == S3_OK && result.end < seg->end) {
+        b->corrupt += result.torn + 1;
     }
 
     s3_replay_pause(rp, 0);

@@ -61,6 +61,10 @@ typedef struct {
 /* ctx: an s3_replay_t, with `seg` set. */
 int s3_replay_record(void *ctx, const s3_record_t *r);
 
+/* The MANIFEST is loaded, or lost: numbers the ones to come.  1: the drive is
+ * known to have had a newer one. */
+int s3_replay_older(s3_replay_t *rp);
+
 /* Of a damaged table what holds, where the log has the record. */
 int s3_replay_salvage(s3_replay_t *rp, s3_table_t *table);
 

@@ -1,5 +1,10 @@
 /*
  * Settling of a dead process' pending entries on one drive.
+ *
+ * Memtables may have a million nodes, and nobody's votes wait while they are
+ * walked: the task finds the nodes, and only those are looked at again under
+ * the lock.  Who owns them is dead, or has closed its log, so no node comes to
+ * them after the start.
  */
 
 #include "storage/s3_settle.h"
@@ -22,6 +27,12 @@ typedef struct {
     uint32_t incarnation;
     s3_settle_seg_t *segs;
     unsigned n_segs;
+    s3_memtables_t mem;
+    size_t used[S3_ZONE_ARENAS]; /* of each, when this began */
+    s3_memnode_t **nodes;
+    size_t n_nodes;
+    size_t room;
+    int rc; /* of finding them */
     unsigned failed;
     unsigned removed;
     unsigned kept;
@@ -40,6 +51,7 @@ s3_settle_end(s3_settle_t *st)
     void (*done)(void *) = st->done;
     void *ctx = st->ctx;
 
+    s3_memtables_release(&st->l->ix, &st->mem);
     st->l->ops--;
 
     for (i = 0; i < st->n_segs; i++) {
@@ -47,6 +59,7 @@ s3_settle_end(s3_settle_t *st)
     }
 
     free(st->segs);
+    free(st->nodes);
     free(st);
     done(ctx);
 }
@@ -76,7 +89,13 @@ s3_settle_record(void *ctx, const s3_record_t *r)
 }
 
 
-/* What can be read now must not depend on a cache that a power cut empties. */
+/*
+ * What can be read now must not depend on a cache that a power cut empties, and
+ * what cannot must not come later.  A process is gone when its writes are done,
+ * but for one thing: who reads its /proc/PID/smaps or the like holds its
+ * memory, and then the kernel may still be at them.  It does not allocate as
+ * long as there are any (inode_dio_wait(); ext4 and XFS do so).
+ */
 
 static int
 s3_settle_sync(s3_fs_t *fs, uint32_t id)
@@ -92,38 +111,15 @@ s3_settle_sync(s3_fs_t *fs, uint32_t id)
         return rc;
     }
 
-    rc = fs->sync(fs, f);
+    rc = fs->allocate(fs, f, S3_SECTOR);
+
+    if (rc != S3_EIO) {
+        rc = fs->sync(fs, f);
+    }
+
     fs->close(fs, f);
 
     return rc;
-}
-
-
-static void
-s3_settle_run(s3_task_t *task)
-{
-    unsigned i;
-    s3_settle_t *st = task->ctx;
-    s3_scan_result_t result;
-    s3_settle_seg_t *seg;
-    s3_fs_t *fs = st->l->fs;
-
-    for (i = 0; i < st->n_segs; i++) {
-        seg = &st->segs[i];
-        seg->end = S3_SEGMENT_START;
-        memset(&result, 0, sizeof(result));
-
-        seg->rc = s3_settle_sync(fs, seg->id);
-
-        if (seg->rc == S3_OK) {
-            seg->rc =
-                s3_segment_scan(fs, seg->id, 0, s3_settle_record, seg, &result);
-        }
-
-        if (seg->rc == S3_OK) {
-            seg->end = s3_max(result.end, (uint32_t) S3_SEGMENT_START);
-        }
-    }
 }
 
 
@@ -151,7 +147,7 @@ s3_settle_cmp(const void *a, const void *b)
 }
 
 
-static void
+static int
 s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 {
     int rc;
@@ -163,7 +159,7 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
     seg = rc == S3_OK ? s3_settle_seg(st, e.segment) : NULL;
 
     if (seg == NULL && rc == S3_OK && st->orphans) {
-        return; /* newer than the look: its writer, or somebody else, ends it */
+        return S3_OK; /* newer than the look: its writer, or somebody else, ends it */
     }
 
     if (s3_memnode_state(n) == S3_MEM_FAILED) {
@@ -172,14 +168,14 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 
     if (rc != S3_OK) {
         s3_memnode_set(n, S3_MEM_REMOVED);
-        return;
+        return S3_OK;
     }
 
     if (seg == NULL || (seg->rc != S3_OK && seg->rc != S3_ENOENT)) {
         st->failed++;
         __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
         s3_memnode_set(n, S3_MEM_FAILED);
-        return;
+        return S3_OK;
     }
 
     if (s3_break(PENDING_KEPT)
@@ -189,11 +185,13 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
     {
         st->kept++;
         s3_memnode_set(n, S3_MEM_DURABLE);
-        return;
+        return S3_OK;
     }
 
     st->removed++;
     s3_memnode_set(n, S3_MEM_REMOVED);
+
+    return S3_OK;
 }
 
 
@@ -215,86 +213,44 @@ s3_settle_owned(const s3_settle_t *st, unsigned owner, uint32_t incarnation)
 }
 
 
-/* Calls for each node of the dead that is pending. */
-
-static void
-s3_settle_nodes(s3_settle_t *st, void (*call)(s3_settle_t *, s3_memnode_t *))
+static int
+s3_settle_undone(const s3_memnode_t *n)
 {
-    unsigned i, n, arenas[S3_ZONE_ARENAS];
-    s3_local_t *l = st->l;
-    s3_memnode_t *node;
-    s3_mem_state_t state;
-    s3_memtable_t *tables[S3_ZONE_ARENAS];
+    s3_mem_state_t state = s3_memnode_state(n);
 
-    n = s3_index_memtables(l->zone, l->index, UINT64_MAX, tables, arenas);
-
-    for (i = 0; i < n; i++) {
-        for (node = s3_memtable_first(tables[i]); node;
-             node = s3_memtable_next(tables[i], node))
-        {
-            state = s3_memnode_state(node);
-
-            if ((state == S3_MEM_PENDING || state == S3_MEM_FAILED)
-                && s3_settle_owned(st, node->owner, node->incarnation))
-            {
-                call(st, node);
-            }
-        }
-    }
+    return state == S3_MEM_PENDING || state == S3_MEM_FAILED;
 }
 
 
-static void
-s3_settle_done(s3_task_t *task)
+/* Calls for each node of the dead that is pending, until call() fails. */
+
+static int
+s3_settle_nodes(s3_settle_t *st, int (*call)(s3_settle_t *, s3_memnode_t *))
 {
+    int rc;
     unsigned i;
-    s3_zseg_t *s;
-    s3_settle_t *st = task->ctx;
-    s3_local_t *l = st->l;
-    s3_settle_seg_t *seg;
+    s3_memnode_t *n;
+    s3_memtable_t *m;
 
-    s3_local_lock(l);
+    for (i = 0; i < st->mem.n; i++) {
+        m = st->mem.tables[i];
 
-    s3_settle_nodes(st, s3_settle_node);
-    s3_zone_changed(l->zone);
-    __atomic_add_fetch(&l->zd->settled, 1, __ATOMIC_ACQ_REL);
+        for (n = s3_memtable_first(m); n; n = s3_memtable_next(m, n)) {
+            if ((size_t) ((uint8_t *) n - (uint8_t *) m) >= st->used[i]
+                || !s3_settle_undone(n)
+                || !s3_settle_owned(st, n->owner, n->incarnation))
+            {
+                continue;
+            }
 
-    for (i = 0; i < st->n_segs; i++) {
-        seg = &st->segs[i];
-        s = seg->seal ? s3_zone_segment(l->zone, l->index, seg->id) : NULL;
-
-        if (s == NULL || s->state != S3_SEG_OPEN) {
-            continue;
+            rc = call(st, n);
+            if (rc != S3_OK) {
+                return rc;
+            }
         }
-
-        if (seg->rc == S3_OK) {
-            s->end = seg->end;
-        }
-
-        s->state = S3_SEG_SEALED;
     }
 
-    s3_local_unlock(l);
-
-    l->loop->log(l->loop, S3_LOG_NOTICE,
-                 "drive %u: settled what a process left: %u kept, %u removed",
-                 l->index + 1, st->kept, st->removed);
-
-    if (st->failed) {
-        s3_local_fail(l, S3_DRIVE_FAILING, "log of a dead process", S3_EIO);
-    }
-
-    if (st->told) {
-        /* told once more meanwhile: one more look */
-        __atomic_compare_exchange_n(&l->zd->orphans, &st->told, 0, 0,
-                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-    }
-
-    /* CONFIRM records that waited in its memory */
-    s3_local_confirm_again(l);
-
-    s3_local_wake(l);
-    s3_settle_end(st);
+    return S3_OK;
 }
 
 
@@ -320,15 +276,138 @@ s3_settle_add(s3_settle_t *st, uint32_t id)
 }
 
 
-static void
-s3_settle_plan_node(s3_settle_t *st, s3_memnode_t *n)
+static int
+s3_settle_found(s3_settle_t *st, s3_memnode_t *n)
 {
+    size_t room;
     s3_entry_t e;
+    s3_memnode_t **p;
 
-    /* one that finds no room here ends FAILED */
+    if (st->n_nodes == st->room) {
+        room = st->room * 2 + 256;
+        p = realloc(st->nodes, room * sizeof(*p));
+        if (p == NULL) {
+            return S3_ENOMEM;
+        }
+
+        st->nodes = p;
+        st->room = room;
+    }
+
+    st->nodes[st->n_nodes++] = n;
+
+    /* one whose segment finds no room here ends FAILED */
     if (s3_memnode_entry(n, &e) == S3_OK) {
         s3_settle_add(st, e.segment);
     }
+
+    return S3_OK;
+}
+
+
+static void
+s3_settle_run(s3_task_t *task)
+{
+    unsigned i;
+    s3_settle_t *st = task->ctx;
+    s3_scan_result_t result;
+    s3_settle_seg_t *seg;
+    s3_fs_t *fs = st->l->fs;
+
+    st->rc = s3_settle_nodes(st, s3_settle_found);
+
+    for (i = 0; i < st->n_segs; i++) {
+        seg = &st->segs[i];
+        seg->end = S3_SEGMENT_START;
+        memset(&result, 0, sizeof(result));
+
+        seg->rc = s3_settle_sync(fs, seg->id);
+
+        if (seg->rc == S3_OK) {
+            seg->rc =
+                s3_segment_scan(fs, seg->id, 0, s3_settle_record, seg, &result);
+        }
+
+        if (seg->rc == S3_OK) {
+            seg->end = s3_max(result.end, (uint32_t) S3_SEGMENT_START);
+        }
+    }
+}
+
+
+static void
+s3_settle_done(s3_task_t *task)
+{
+    size_t k;
+    unsigned i;
+    s3_zseg_t *s;
+    s3_settle_t *st = task->ctx;
+    s3_local_t *l = st->l;
+    s3_settle_seg_t *seg;
+
+    s3_local_lock(l);
+
+    if (st->rc != S3_OK) {
+        /* no memory for a list of them: that takes longer */
+        (void) s3_settle_nodes(st, s3_settle_node);
+    }
+
+    for (k = 0; k < st->n_nodes && st->rc == S3_OK; k++) {
+        if (s3_settle_undone(st->nodes[k])) {
+            (void) s3_settle_node(st, st->nodes[k]);
+        }
+    }
+
+    s3_zone_changed(l->zone);
+    __atomic_add_fetch(&l->zd->settled, 1, __ATOMIC_ACQ_REL);
+
+    for (i = 0; i < st->n_segs; i++) {
+        seg = &st->segs[i];
+        s = s3_zone_segment(l->zone, l->index, seg->id);
+
+        if (s == NULL) {
+            continue;
+        }
+
+        if (seg->seal && s->state == S3_SEG_OPEN) {
+            s->batch = s->end;
+            s->state = S3_SEG_SEALED;
+
+            if (seg->rc == S3_OK) {
+                s->end = seg->end;
+                s->batch = seg->end;
+            }
+
+        } else if (s->state == S3_SEG_SEALED && seg->rc == S3_OK) {
+            /* writes failed: what of them is there is known now */
+            s->end = s3_max(seg->end, s->batch);
+
+            for (k = 0; k < S3_ZONE_ARENAS; k++) {
+                s->bound[k] = s3_min(s->bound[k], s->end);
+            }
+        }
+    }
+
+    s3_local_unlock(l);
+
+    l->loop->log(l->loop, S3_LOG_NOTICE,
+                 "drive %u: settled what a process left: %u kept, %u removed",
+                 l->index + 1, st->kept, st->removed);
+
+    if (st->failed) {
+        s3_local_fail(l, S3_DRIVE_FAILING, "log of a dead process", S3_EIO);
+    }
+
+    if (st->told) {
+        /* told once more meanwhile: one more look */
+        __atomic_compare_exchange_n(&l->zd->orphans, &st->told, 0, 0,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
+
+    l->unsure = 1; /* CONFIRM records waited in its memory, maybe */
+
+    s3_local_wake(l);
+    s3_settle_end(st);
 }
 
 
@@ -341,9 +420,13 @@ s3_settle_start(s3_settle_t *st)
 
     l->ops++;
 
+    s3_memtables_hold(&l->ix, &st->mem);
+
     s3_local_lock(l);
 
-    s3_settle_nodes(st, s3_settle_plan_node);
+    for (i = 0; i < st->mem.n; i++) {
+        st->used[i] = s3_memtable_used(st->mem.tables[i]);
+    }
 
     /* now: what is made after this has a writer again, under the same name
      * where a process settles what it left itself */
@@ -351,15 +434,18 @@ s3_settle_start(s3_settle_t *st)
     for (i = 0; i < l->zone->max_segments; i++) {
         s = &s3_zone_segments(l->zone, l->index)[i];
 
-        if (s->id == 0
-            || (s->state != S3_SEG_OPEN && s->state != S3_SEG_PREPARING)
-            || !s3_settle_owned(st, s->owner, s->incarnation))
-        {
+        if (s->id == 0 || !s3_settle_owned(st, s->owner, s->incarnation)) {
             continue;
         }
 
         if (s->state == S3_SEG_PREPARING) {
             s->state = S3_SEG_GARBAGE;
+
+        } else if (s->state == S3_SEG_SEALED && s->batch < s->end) {
+            (void) s3_settle_add(st, s->id); /* writes to it failed */
+
+        } else if (s->state != S3_SEG_OPEN) {
+            continue;
 
         } else if (s3_settle_add(st, s->id) == S3_OK) {
             s3_settle_seg(st, s->id)->seal = 1;

@@ -64,6 +64,7 @@ s3_store_create(const s3_store_conf_t *conf)
     k = store->n - conf->parity[0];
     store->w = s3_max(k, store->n / 2 + !s3_break(HALF_QUORUM));
     store->r = store->n - store->w + 1;
+    store->ask = s3_max(store->r, s3_min(store->n, 2u));
 
     s3_place_init(&store->place, store->n, conf->seed);
 

@@ -33,8 +33,10 @@ struct s3_store_s {
     s3_store_conf_t conf;
     s3_loop_t *loop;
     unsigned n;
-    unsigned w; /* metadata quorum of a write */
-    unsigned r; /* answers that make a read certain: n - w + 1 */
+    unsigned w;   /* metadata quorum of a write */
+    unsigned r;   /* answers that make a read certain: n - w + 1 */
+    unsigned ask; /* at first: r, but two at the least where they are there:
+                   * one alone may be an old copy of what it was */
     uint32_t all;
     unsigned turn; /* spreads listings over the drives */
 

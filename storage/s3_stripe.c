@@ -234,7 +234,7 @@ s3_stripe_timeout(s3_timer_t *timer)
 static void
 s3_stripe_go(s3_stripe_t *stripe)
 {
-    unsigned i, counted;
+    unsigned i, counted, lost;
     uint32_t open, all;
 
     if (stripe->starting || stripe->finished) {
@@ -298,7 +298,11 @@ s3_stripe_go(s3_stripe_t *stripe)
         return;
     }
 
-    s3_stripe_finish(stripe, stripe->corrupt ? S3_ECORRUPT : S3_EUNAVAIL);
+    /* lost only where those that are away could not help either */
+    lost = s3_count(stripe->bad) + s3_count(stripe->exclude);
+    s3_stripe_finish(stripe, stripe->corrupt && lost + stripe->ref.k > stripe->n
+                                 ? S3_ECORRUPT
+                                 : S3_EUNAVAIL);
 }
 
 

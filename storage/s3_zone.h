@@ -42,7 +42,7 @@
 #pragma GCC visibility push(hidden)
 
 
-#define S3_ZONE_LAYOUT 4
+#define S3_ZONE_LAYOUT 5
 #define S3_ZONE_PROCS 64
 #define S3_ZONE_ARENAS 4
 #define S3_ZONE_ARENA_MIN (64 * 1024)
@@ -91,7 +91,8 @@ typedef struct {
     uint32_t recycle; /* PREPARING: the file it is made of, or 0 */
     uint32_t size;
     uint32_t end;         /* what is reserved ends here */
-    uint32_t batch;       /* where the batch of the last reservation begins */
+    uint32_t batch;       /* where the batch of the last reservation begins;
+                           * of a closed one: all before it is durable */
     uint32_t replay_from; /* all before it is in tables */
     uint32_t bound[S3_ZONE_ARENAS]; /* what replay_from becomes when that
                                      * arena is in a table */
@@ -200,6 +201,8 @@ typedef struct {
     uint32_t next_table_id;
     s3_ztables_t lists[2];
     uint64_t manifest_generation;
+    uint64_t manifest_saved; /* [A] the newest that was on it for certain */
+    uint64_t manifest_found; /* when it was read; greatest where none was */
     uint32_t next_segment_id;
     uint32_t recount; /* live bytes are unreliable */
     uint32_t probe;   /* [A] slots that a segment may be found in */

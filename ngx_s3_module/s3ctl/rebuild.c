@@ -113,6 +113,9 @@ s3ctl_rebuild_begin(s3ctl_rebuild_t *b)
         m.clock = b->was.clock;
         m.next_table_id = b->was.next_table_id;
         m.next_segment_id = b->was.next_segment_id;
+
+    } else {
+        m.generation = s3ctl_wall_us();
     }
 
     /* a number that a file has is not used for another one */

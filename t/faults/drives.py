@@ -8,7 +8,7 @@ import signal
 import time
 
 from faults import (Directory, Faulty, HANG_ALL, HANG_DATA, Loop, NO_READ,
-                    NO_SYNC, NO_WRITE, READ_ONLY, World, until)
+                    NO_SPACE, NO_SYNC, NO_WRITE, READ_ONLY, World, until)
 from load import Client, Load, content
 
 SMALL = (0, 1024, 1024, 65536, 300 * 1024)
@@ -116,6 +116,36 @@ def with_switch(switch, pattern, limit, back, long, state):
 def test_write_error(long):
     return with_switch(NO_WRITE, r"log( write)?: ", 3,
                        "works again|writes again", long, "failing")
+
+
+def test_cleaned(long):
+    """Writes that failed are not taken for damage when the segment that they
+    were to is cleaned."""
+    with World([Faulty] * 4, workers=2) as world:
+        world.start()
+        load = Load(world, threads=3, sizes=SMALL)
+        load.make_bucket()
+        load.start()
+        time.sleep(1)
+        for _ in range(8 if long else 3):
+            world.drives[3].set(NO_SPACE)
+            time.sleep(2)
+            world.drives[3].set()
+            time.sleep(5)
+        load.stop()
+        client = Client(world.port)
+        for key, states in load.keys.items():
+            if states != [None]:
+                client.ask("DELETE", f"/load/{key}")
+        client.close()
+        world.stop()
+        world.start()
+        time.sleep(10)
+        damaged = world.count("cleaning .*damaged")
+        assert not damaged, f"{damaged} segments are left"
+        freed = len(list((world.drives[3].source / "log").iterdir()))
+        world.stop()
+    return f"{freed} segments"
 
 
 def long_sync_error(long):

@@ -156,3 +156,46 @@ def test_mount(long):
         until("all is repaired", 60, world.healed)
         load.check()
         world.stop()
+
+
+def test_older(long):
+    """A drive as it was some time ago is put back, while the server runs and
+    over a restart: nothing of what was acknowledged since is lost, nothing
+    that was deleted is there."""
+    with World([Directory] * 2, workers=2) as world:
+        world.start()
+        load = Load(world, threads=3, sizes=SMALL, pause=0.005)
+        load.make_bucket()
+        load.start()
+        time.sleep(2)
+        load.stop()
+        world.stop()
+        victim = world.drives[1]
+        copy, newer = world.top / "copy", world.top / "newer"
+        for running in (True, False):
+            shutil.copytree(victim.path, copy)
+            world.start()
+            load.start()
+            time.sleep(2)
+            load.stop()
+            if not running:
+                world.stop()
+            victim.off()
+            if running:
+                world.says("has gone away")
+            victim.hidden.rename(newer)
+            copy.rename(victim.path)
+            if not running:
+                world.start()
+            world.news()
+            load.check()
+            in_use(world, 1)
+            assert world.count("is an older copy of itself") == 2 - running
+            load.check()
+            world.stop()
+            world.drives[0].off()
+            world.start()
+            load.check(10)
+            world.stop()
+            world.drives[0].on()
+            shutil.rmtree(newer)

@@ -287,6 +287,8 @@ s3_memfs_allocate(s3_fs_t *fs, s3_file_t *f, uint64_t size)
         return rc != S3_OK ? rc : S3_EIO;
     }
 
+    s3_sim_wait(m->sim, f->inode);
+
     if (size <= f->inode->size) {
         return S3_OK;
     }

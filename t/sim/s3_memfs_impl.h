@@ -141,6 +141,9 @@ struct s3_sim_s {
 /* One I/O: what is to go wrong with it. */
 s3_fault_t s3_sim_io(s3_sim_t *sim, unsigned drive);
 
+/* Writes of the dead to that file are carried out at once. */
+void s3_sim_wait(s3_sim_t *sim, const s3_inode_t *inode);
+
 void *s3_sim_need(void *p); /* aborts where memory is out */
 
 /* Effects of one read or write, fault included. */

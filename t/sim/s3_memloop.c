@@ -524,6 +524,26 @@ s3_sim_late(s3_sim_t *sim, s3_event_t ev)
 }
 
 
+void
+s3_sim_wait(s3_sim_t *sim, const s3_inode_t *inode)
+{
+    size_t i;
+    s3_event_t ev;
+
+    for (i = 0; i < sim->n_events; /* void */) {
+        ev = sim->events[i];
+
+        if (ev.kind != S3_EVENT_ORPHAN || ev.inode != inode) {
+            i++;
+            continue;
+        }
+
+        s3_sim_remove(sim, &sim->events[i]);
+        s3_sim_late(sim, ev);
+    }
+}
+
+
 static int
 s3_sim_pending(s3_sim_t *sim)
 {

@@ -10,6 +10,7 @@
 #include "t/sim/s3_sim.h"
 
 #define HEAL_SECONDS 900
+#define DOUBT_SECONDS 70
 #define HANG (120 * SIM_SECOND)
 
 
@@ -290,6 +291,12 @@ heal(void)
 
     for (p = 0; p < sim_w.n_procs; p++) {
         s3_sim_skew(sim_w.proc[p]->loop, sim_w.drift);
+    }
+
+    /* of a stray vote nobody is told: it is found by the look of each minute */
+
+    if (sim_w.faults & SIM_F_STRAY) {
+        sim_run(DOUBT_SECONDS * SIM_SECOND);
     }
 
     for (i = 0; i < HEAL_SECONDS && !sim_failures; i++) {

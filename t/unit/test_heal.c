@@ -2,6 +2,7 @@
 #include "t/unit/s3_nodebed.h"
 #include "storage/s3_bucket.h"
 #include "storage/s3_blob.h"
+#include "storage/s3_segment.h"
 #include "storage/s3_store_int.h"
 #include "storage/s3_upload.h"
 
@@ -520,6 +521,189 @@ test_unlisted(uint64_t seed)
 }
 
 
+/* A drive as it is now. */
+
+typedef struct {
+    s3_fs_t *from;
+    s3_fs_t *to;
+    char path[128];
+} copy_t;
+
+
+static void
+copy_file(copy_t *c, s3_file_t *from)
+{
+    uint8_t *data;
+    uint64_t size;
+    s3_file_t *to;
+
+    REQUIRE(c->from->size(c->from, from, &size) == S3_OK);
+    data = malloc(size + 1);
+    REQUIRE(data
+            && c->from->pread(c->from, from, data, size, 0) == (ssize_t) size);
+    REQUIRE(
+        c->to->open(c->to, c->path, S3_O_READ | S3_O_WRITE | S3_O_CREATE, &to)
+        == S3_OK);
+    CHECK_INT(c->to->pwrite(c->to, to, data, size, 0), S3_OK);
+    CHECK_INT(c->to->sync(c->to, to), S3_OK);
+    c->to->close(c->to, to);
+    c->from->close(c->from, from);
+    free(data);
+}
+
+
+static int
+copy_name(void *ctx, const char *name)
+{
+    copy_t *c = ctx;
+    size_t len = strlen(c->path);
+    s3_file_t *from;
+
+    snprintf(c->path + len, sizeof(c->path) - len, "%s%s", len ? "/" : "",
+             name);
+
+    if (c->from->open(c->from, c->path, S3_O_READ, &from) == S3_OK) {
+        copy_file(c, from);
+
+    } else {
+        CHECK_INT(c->to->mkdir(c->to, c->path), S3_OK);
+        CHECK_INT(c->from->list(c->from, c->path, copy_name, c), S3_OK);
+        CHECK_INT(c->to->syncdir(c->to, c->path), S3_OK);
+    }
+
+    c->path[len] = 0;
+
+    return S3_OK;
+}
+
+
+static s3_memfs_t *
+copy_disk(unsigned d)
+{
+    s3_memfs_t *disk;
+    copy_t c;
+
+    disk = s3_memfs_create(b.sim, d, 0);
+    memset(&c, 0, sizeof(c));
+    c.from = s3_memfs_fs(nb.disks[d]);
+    c.to = s3_memfs_fs(disk);
+    CHECK_INT(c.from->list(c.from, "", copy_name, &c), S3_OK);
+    CHECK_INT(c.to->syncdir(c.to, ""), S3_OK);
+
+    return disk;
+}
+
+
+/* One drive as it was some time ago.  `known`: others have seen a later state
+ * of it, so it is filled; else nobody believes what it alone does not know. */
+
+static void
+test_older(uint64_t seed, unsigned n, unsigned m, unsigned d, int known)
+{
+    s3_str_t gone;
+    s3_memfs_t *old;
+
+    gone = s3_string("gone");
+    make(seed, n, m);
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
+    put_all(7);
+    CHECK_INT(bed_put(&b, 0, gone, 0, (uint8_t *) "x", 1, 0, 9), S3_OK);
+    heal(5 * SECOND);
+
+    if (known) {
+        stop();
+        old = copy_disk(d);
+        start(0);
+
+    } else {
+        stop();
+        start(0);
+        old = copy_disk(d);
+    }
+
+    put_all(8);
+    CHECK_INT(bed_delete(&b, 0, gone), S3_OK);
+    heal(SECOND);
+    stop();
+    nb.disks[d] = old;
+    start(0);
+
+    if (known) {
+        CHECK_INT(s3_zone_state(&nb.zone->drives[d]), S3_DRIVE_REFILLING);
+    }
+
+    check_all(8);
+    CHECK_INT(bed_get(&b, 0, gone, NULL, 0), S3_ENOENT);
+    CHECK_INT(bed_get(&b, 1, gone, NULL, 0), S3_ENOENT);
+
+    if (known) {
+        heal(30 * SECOND);
+        CHECK_INT(s3_zone_state(&nb.zone->drives[d]), S3_DRIVE_OK);
+        lose_any(8);
+        CHECK_INT(s3_zone_state(&nb.zone->drives[d]), S3_DRIVE_OK);
+        CHECK_INT(bed_get(&b, 0, gone, NULL, 0), S3_ENOENT);
+    }
+
+    unmake();
+}
+
+
+static void
+churn(unsigned rounds, unsigned salt)
+{
+    unsigned i, r;
+    uint8_t *data;
+
+    for (r = 0; r < rounds; r++) {
+        for (i = 0; i < 8; i++) {
+            data = bed_data(100000, r + salt);
+            CHECK_INT(bed_put(&b, 0, name_of(i), 0, data, 100000, 0, 60000),
+                      S3_OK);
+            free(data);
+        }
+    }
+}
+
+
+/* A segment of the log whose file is lost can't be cleaned; all others are. */
+
+static void
+test_lost_segment(uint64_t seed)
+{
+    unsigned i;
+    char path[S3_SEGMENT_PATH];
+    s3_fs_t *fs;
+    s3_zseg_t *seg, *lost;
+    s3_zdrive_t *d;
+
+    make(seed, 2, 1);
+    churn(8, 0);
+    d = &nb.zone->drives[0];
+    fs = s3_memfs_fs(nb.disks[0]);
+    seg = s3_zone_segments(nb.zone, 0);
+    lost = NULL;
+
+    for (i = 0; i < nb.zone->max_segments; i++) {
+        if (seg[i].id && seg[i].state == S3_SEG_SEALED
+            && (lost == NULL || seg[i].live < lost->live))
+        {
+            lost = &seg[i];
+        }
+    }
+
+    REQUIRE(lost);
+    s3_segment_path(path, lost->id);
+    CHECK_INT(fs->unlink(fs, path), S3_OK);
+
+    churn(20, 8);
+    s3_sim_sleep(b.sim, 60 * SECOND);
+    CHECK(lost->flags & S3_ZSEG_NOCLEAN);
+    CHECK(d->cleaned > 0);
+
+    unmake();
+}
+
+
 /* A part that was coded anew stays what it was among the parts of its number,
  * and an upload takes the object at its key for the same. */
 
@@ -559,6 +743,8 @@ test_part(void)
 int
 main(void)
 {
+    unsigned d;
+
     test_part();
     test_recode(1, 4, 2);
     test_recode(2, 3, 1);
@@ -571,6 +757,15 @@ main(void)
     test_scrub(9, 3, 1, 1);
     test_leaks(10);
     test_unlisted(11);
+
+    test_lost_segment(16);
+
+    for (d = 0; d < 2; d++) {
+        test_older(12, 2, 1, d, 0);
+        test_older(13, 2, 1, d, 1);
+        test_older(14, 4, 2, 3 * d, 0);
+        test_older(15, 4, 2, 3 * d, 1);
+    }
 
     return S3_TEST_END();
 }

@@ -32,7 +32,7 @@ fill(s3_manifest_t *m, unsigned tables, unsigned segments)
     }
 
     for (i = 0; i < segments; i++) {
-        s3_manifest_segment_t s = {UINT32_MAX - 1 - i, i * 4096, i};
+        s3_manifest_segment_t s = {UINT32_MAX - 1 - i, i * 4096, i, i % 2};
 
         REQUIRE(s3_manifest_add_segment(m, &s) == S3_OK);
     }
@@ -65,7 +65,8 @@ same(const s3_manifest_t *a, const s3_manifest_t *b)
     for (i = 0; i < a->n_segments; i++) {
         if (a->segments[i].id != b->segments[i].id
             || a->segments[i].replay_from != b->segments[i].replay_from
-            || a->segments[i].live != b->segments[i].live)
+            || a->segments[i].live != b->segments[i].live
+            || a->segments[i].sealed != b->segments[i].sealed)
         {
             return 0;
         }
@@ -103,7 +104,7 @@ test_arrays(void)
 {
     s3_manifest_t m;
     s3_manifest_table_t t = {7, 1, 1};
-    s3_manifest_segment_t s = {9, 1, 1};
+    s3_manifest_segment_t s = {9, 1, 1, 0};
     unsigned i;
 
     fill(&m, 3, 3);

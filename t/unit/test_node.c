@@ -508,6 +508,56 @@ test_gentle(void)
 }
 
 
+/* What a start has put into tables the next one does not read, nor what was
+ * never written of it. */
+
+static ssize_t (*real_pread)(s3_fs_t *fs, s3_file_t *f, void *buf, size_t len,
+                             uint64_t off);
+static uint64_t bytes_read;
+
+
+static ssize_t
+count_pread(s3_fs_t *fs, s3_file_t *f, void *buf, size_t len, uint64_t off)
+{
+    ssize_t n = real_pread(fs, f, buf, len, off);
+
+    bytes_read += n > 0 ? (uint64_t) n : 0;
+
+    return n;
+}
+
+
+static uint64_t
+start_read(void)
+{
+    s3_nodebed_stop(&nb, S3_NODEBED_KILL);
+    bytes_read = 0;
+    s3_nodebed_start(&nb, 0);
+
+    return bytes_read;
+}
+
+
+static void
+test_starts(void)
+{
+    uint64_t first;
+    s3_fs_t *fs;
+
+    make(17);
+    put_all(0);
+    fs = s3_memfs_fs(nb.disks[0]);
+    real_pread = fs->pread;
+    fs->pread = count_pread;
+    first = start_read();
+    CHECK(first > nb.nc.segment_size);
+    CHECK(start_read() < nb.nc.segment_size / 4);
+    get_all(0, 0);
+    stop();
+    s3_nodebed_free(&nb);
+}
+
+
 int
 main(void)
 {
@@ -517,6 +567,7 @@ main(void)
     test_replace(1);
     test_back();
     test_gentle();
+    test_starts();
 
     return S3_TEST_END();
 }

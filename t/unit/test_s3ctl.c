@@ -125,7 +125,7 @@ make_index(s3_entry_t a, s3_entry_t b, int more)
     s3_table_stats_t stats;
     s3_table_writer_t *w;
     s3_manifest_table_t t;
-    s3_manifest_segment_t s = {1, S3_SEGMENT_START + S3_SECTOR, 0};
+    s3_manifest_segment_t s = {1, S3_SEGMENT_START + S3_SECTOR, 0, 0};
 
     a.flags |= S3_F_CONFIRMED;
     c = entry_of(3000);
