@@ -154,7 +154,9 @@ s3_bucket_empty_page(s3_bucket_work_t *w)
     store = w->op->buckets->store;
     drive = store->conf.drives[w->drive];
 
-    if (!s3_drive_readable(drive)) {
+    /* a new one that is being filled has nothing because it is new */
+
+    if (!(s3_store_counted(store) & s3_bit(w->drive))) {
         s3_bucket_empty_drive(w);
         return;
     }
