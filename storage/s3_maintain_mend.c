@@ -490,6 +490,7 @@ s3_mend_segments(s3_mending_t *x)
  * What is damaged both in a table and in the log is gone.  What a drive lacks of
  * what it has voted for is no answer, so it is filled again, as one that is
  * new, where so many others have data as are needed: format.json says so first.
+ * While one is away that may have it the damaged tables stay as they are.
  */
 
 static void
@@ -507,6 +508,7 @@ s3_mend_forgot(s3_mending_t *x)
     }
 
     if (!s3_zone_fillable(l->zone, l->index, f.parity)) {
+        x->rc = s3_zone_absent(l->zone, l->index) ? S3_EUNAVAIL : S3_OK;
         return;
     }
 
@@ -528,6 +530,10 @@ s3_mend_log_run(s3_task_t *task)
 
     if (x->rc == S3_OK && x->rebuild.corrupt) {
         s3_mend_forgot(x);
+    }
+
+    if (x->rc != S3_OK && x->rebuild.stats.entries) {
+        s3_table_unlink(x->m->l->fs, x->rebuild.id);
     }
 }
 

@@ -421,6 +421,27 @@ s3_zone_fillable(const s3_zone_t *z, unsigned drive, unsigned parity)
     return ready && ready + parity >= z->n;
 }
 
+/* Is one of the other drives away, that may come back with what it has? */
+static inline int
+s3_zone_absent(const s3_zone_t *z, unsigned drive)
+{
+    unsigned i;
+    const s3_zdrive_t *d;
+
+    for (i = 0; i < z->n; i++) {
+        d = &z->drives[i];
+
+        if (i != drive
+            && (s3_zone_state(d) == S3_DRIVE_MISSING
+                || !__atomic_load_n(&d->known, __ATOMIC_ACQUIRE)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
 static inline void
 s3_zone_count(uint64_t *counter)
 {
