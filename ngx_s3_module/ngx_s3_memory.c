@@ -12,10 +12,17 @@
 
 #define NGX_S3_MEMORY_ARENAS  2
 
-/* CPU time, ms: what makes giving back worth it, and what counts as quiet. */
+/*
+ * CPU time, ms: what makes giving back worth it at once, and what after a
+ * pause; what counts as quiet.  Little work may free much: a thousand requests
+ * that come to their end.
+ */
 
 #define NGX_S3_MEMORY_WORK    200
+#define NGX_S3_MEMORY_LITTLE  20
 #define NGX_S3_MEMORY_QUIET   20
+
+#define NGX_S3_MEMORY_PAUSE   3000   /* ms */
 
 
 static long ngx_s3_memory_cpu(void);
@@ -26,6 +33,7 @@ static void ngx_s3_memory_done(s3_task_t *task);
 static s3_task_t  ngx_s3_memory_task;
 static long       ngx_s3_memory_last;     /* at the last tick */
 static long       ngx_s3_memory_trimmed;
+static uint64_t   ngx_s3_memory_when;     /* that was, ms */
 static int        ngx_s3_memory_busy;
 
 
@@ -41,21 +49,32 @@ ngx_s3_memory_init(void)
 void
 ngx_s3_memory_tick(s3_loop_t *loop)
 {
-    long  now, used;
+    long      now, used, work;
+    uint64_t  ms;
 
     now = ngx_s3_memory_cpu();
     used = now - ngx_s3_memory_last;
+    work = now - ngx_s3_memory_trimmed;
     ngx_s3_memory_last = now;
 
     /* under load what is free is soon used again */
 
     if (ngx_s3_memory_busy || used > NGX_S3_MEMORY_QUIET
-        || now - ngx_s3_memory_trimmed < NGX_S3_MEMORY_WORK)
+        || work < NGX_S3_MEMORY_LITTLE)
+    {
+        return;
+    }
+
+    ms = loop->mono_ms(loop);
+
+    if (work < NGX_S3_MEMORY_WORK
+        && ms - ngx_s3_memory_when < NGX_S3_MEMORY_PAUSE)
     {
         return;
     }
 
     ngx_s3_memory_busy = 1;
+    ngx_s3_memory_when = ms;
 
     ngx_s3_memory_task.run = ngx_s3_memory_run;
     ngx_s3_memory_task.done = ngx_s3_memory_done;
