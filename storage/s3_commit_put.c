@@ -409,7 +409,7 @@ s3_put_shape(s3_put_op_t *op, s3_entry_t *e)
     up = s3_count(e->voters);
 
     if (up < store->w) {
-        return S3_EUNAVAIL;
+        return s3_store_too_few(store);
     }
 
     if (op->layout == S3_LAYOUT_NONE) {
@@ -425,7 +425,7 @@ s3_put_shape(s3_put_op_t *op, s3_entry_t *e)
         k = op->ref.k;
 
         if (s3_count(holders) < (op->result.m0 ? k : k + 1)) {
-            return S3_EUNAVAIL;
+            return s3_store_too_few(store);
         }
 
         e->holders = holders;
@@ -448,7 +448,7 @@ s3_put_shape(s3_put_op_t *op, s3_entry_t *e)
 
     if (m == 0) {
         e->need = (uint8_t) store->n;
-        return up == store->n ? S3_OK : S3_EUNAVAIL;
+        return up == store->n ? S3_OK : s3_store_too_few(store);
     }
 
     e->need = (uint8_t) s3_min(store->n - m, up - 1);

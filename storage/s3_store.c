@@ -151,6 +151,17 @@ s3_store_voters(s3_store_t *store, int tombstone)
 }
 
 
+int
+s3_store_too_few(s3_store_t *store)
+{
+    uint32_t full, all = s3_store_voters(store, 1);
+
+    full = all & ~s3_store_voters(store, 0);
+
+    return full && s3_count(all) >= store->w ? S3_ENOSPC : S3_EUNAVAIL;
+}
+
+
 uint32_t
 s3_store_reachable(s3_store_t *store)
 {

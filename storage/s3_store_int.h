@@ -68,6 +68,10 @@ void s3_store_release(s3_store_t *store);
  * it has everything, since its empty answers would be mistaken for NO. */
 uint32_t s3_store_voters(s3_store_t *store, int tombstone);
 
+/* What it is called that there are too few of them: S3_ENOSPC where with those
+ * that are full there are enough, else S3_EUNAVAIL. */
+int s3_store_too_few(s3_store_t *store);
+
 /* Whose answers count. */
 uint32_t s3_store_counted(s3_store_t *store);
 

@@ -138,7 +138,7 @@ s3_writer_begin(s3_writer_impl_t *w, unsigned storage_class)
     w->alive = ref->mask;
 
     if (w->k == 0 || up < s3_writer_need(w) || up < w->store->w) {
-        s3_writer_fail(w, S3_EUNAVAIL);
+        s3_writer_fail(w, s3_store_too_few(w->store));
     }
 }
 
