@@ -477,6 +477,25 @@ test_drop_drive(void)
               S3_ENOSPC);
     CHECK_INT(bed_get(&b, 0, s3_string("d"), data, len), S3_OK);
 
+    /* known to be full: the same, but where others are away, too */
+
+    b.drive[0][0]->state = S3_DRIVE_FULL;
+    b.drive[0][1]->state = S3_DRIVE_FULL;
+    CHECK_INT(bed_put(&b, 0, s3_string("d"), 0, data, len, 0, 65536),
+              S3_ENOSPC);
+    CHECK_INT(bed_put(&b, 0, s3_string("s"), 0, data, 100, 0, 100), S3_ENOSPC);
+    b.drive[0][2]->state = S3_DRIVE_MISSING;
+    b.drive[0][3]->state = S3_DRIVE_MISSING;
+    CHECK_INT(bed_put(&b, 0, s3_string("s"), 0, data, 100, 0, 100),
+              S3_EUNAVAIL);
+    b.drive[0][0]->state = S3_DRIVE_MISSING;
+    b.drive[0][1]->state = S3_DRIVE_OK;
+    b.drive[0][2]->state = S3_DRIVE_OK;
+    b.drive[0][3]->state = S3_DRIVE_OK;
+    s3_mock_knobs(b.mock[1])->nospace = 0;
+    CHECK_INT(bed_put(&b, 0, s3_string("s"), 0, data, 100, 0, 100), S3_OK);
+    bed_down(&b, 0);
+
     free(data);
     bed_close(&b);
 }
