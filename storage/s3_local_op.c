@@ -195,6 +195,27 @@ s3_local_stall(s3_local_t *l, s3_op_t *op)
 }
 
 
+/* Does it wait for another process? */
+
+static int
+s3_op_foreign(const s3_op_t *op)
+{
+    return op->node->owner != op->l->slot
+           || op->node->incarnation != op->l->incarnation;
+}
+
+
+static void
+s3_op_decided(s3_op_t *op)
+{
+    op->decided = 1;
+
+    if (op->writes == 0) {
+        op->finish(op);
+    }
+}
+
+
 static void
 s3_op_decide(s3_op_t *op)
 {
@@ -224,23 +245,15 @@ s3_op_decide(s3_op_t *op)
     switch (decided) {
 
     case S3_OP_ANSWERED:
-        op->decided = 1;
-
-        if (op->writes == 0) {
-            op->finish(op);
-        }
-
+        s3_op_decided(op);
         break;
 
     case S3_OP_WAIT:
         op->next = l->waiting;
         l->waiting = op;
 
-        if (op->node->owner != l->slot
-            || op->node->incarnation != l->incarnation) {
-            if (!l->poll.set) {
-                l->loop->set_timer(l->loop, &l->poll, S3_LOCAL_POLL_MS);
-            }
+        if (s3_op_foreign(op) && !l->poll.set) {
+            l->loop->set_timer(l->loop, &l->poll, S3_LOCAL_POLL_MS);
         }
 
         break;
@@ -250,12 +263,7 @@ s3_op_decide(s3_op_t *op)
 
         if (rc != S3_OK) {
             op->rc = rc;
-            op->decided = 1;
-
-            if (op->writes == 0) {
-                op->finish(op);
-            }
-
+            s3_op_decided(op);
             break;
         }
 
@@ -309,10 +317,7 @@ s3_local_wake(s3_local_t *l)
             op->next = l->waiting;
             l->waiting = op;
 
-            if (op->node->owner != l->slot
-                || op->node->incarnation != l->incarnation) {
-                foreign = 1;
-            }
+            foreign |= s3_op_foreign(op);
 
             continue;
         }
@@ -344,19 +349,14 @@ s3_local_wait_no_more(s3_local_t *l)
     for (/* void */; op; op = next) {
         next = op->next;
 
-        if (op->node->owner == l->slot
-            && op->node->incarnation == l->incarnation) {
+        if (!s3_op_foreign(op)) {
             op->next = l->waiting;
             l->waiting = op;
             continue;
         }
 
         op->rc = S3_EUNAVAIL;
-        op->decided = 1;
-
-        if (op->writes == 0) {
-            op->finish(op);
-        }
+        s3_op_decided(op);
     }
 }
 

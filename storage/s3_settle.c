@@ -147,7 +147,7 @@ s3_settle_cmp(const void *a, const void *b)
 }
 
 
-static int
+static void
 s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 {
     int rc;
@@ -159,7 +159,7 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
     seg = rc == S3_OK ? s3_settle_seg(st, e.segment) : NULL;
 
     if (seg == NULL && rc == S3_OK && st->orphans) {
-        return S3_OK; /* newer than the look: its writer, or somebody else, ends it */
+        return; /* newer than the look: its writer, or somebody else, ends it */
     }
 
     if (s3_memnode_state(n) == S3_MEM_FAILED) {
@@ -168,14 +168,14 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
 
     if (rc != S3_OK) {
         s3_memnode_set(n, S3_MEM_REMOVED);
-        return S3_OK;
+        return;
     }
 
     if (seg == NULL || (seg->rc != S3_OK && seg->rc != S3_ENOENT)) {
         st->failed++;
         __atomic_fetch_add(&l->zd->failed, 1, __ATOMIC_ACQ_REL);
         s3_memnode_set(n, S3_MEM_FAILED);
-        return S3_OK;
+        return;
     }
 
     if (s3_break(PENDING_KEPT)
@@ -185,13 +185,11 @@ s3_settle_node(s3_settle_t *st, s3_memnode_t *n)
     {
         st->kept++;
         s3_memnode_set(n, S3_MEM_DURABLE);
-        return S3_OK;
+        return;
     }
 
     st->removed++;
     s3_memnode_set(n, S3_MEM_REMOVED);
-
-    return S3_OK;
 }
 
 
@@ -222,12 +220,11 @@ s3_settle_undone(const s3_memnode_t *n)
 }
 
 
-/* Calls for each node of the dead that is pending, until call() fails. */
+/* Calls for each node of the dead that is pending. */
 
-static int
-s3_settle_nodes(s3_settle_t *st, int (*call)(s3_settle_t *, s3_memnode_t *))
+static void
+s3_settle_nodes(s3_settle_t *st, void (*call)(s3_settle_t *, s3_memnode_t *))
 {
-    int rc;
     unsigned i;
     s3_memnode_t *n;
     s3_memtable_t *m;
@@ -236,21 +233,14 @@ s3_settle_nodes(s3_settle_t *st, int (*call)(s3_settle_t *, s3_memnode_t *))
         m = st->mem.tables[i];
 
         for (n = s3_memtable_first(m); n; n = s3_memtable_next(m, n)) {
-            if ((size_t) ((uint8_t *) n - (uint8_t *) m) >= st->used[i]
-                || !s3_settle_undone(n)
-                || !s3_settle_owned(st, n->owner, n->incarnation))
+            if ((size_t) ((uint8_t *) n - (uint8_t *) m) < st->used[i]
+                && s3_settle_undone(n)
+                && s3_settle_owned(st, n->owner, n->incarnation))
             {
-                continue;
-            }
-
-            rc = call(st, n);
-            if (rc != S3_OK) {
-                return rc;
+                call(st, n);
             }
         }
     }
-
-    return S3_OK;
 }
 
 
@@ -276,7 +266,7 @@ s3_settle_add(s3_settle_t *st, uint32_t id)
 }
 
 
-static int
+static void
 s3_settle_found(s3_settle_t *st, s3_memnode_t *n)
 {
     size_t room;
@@ -287,7 +277,8 @@ s3_settle_found(s3_settle_t *st, s3_memnode_t *n)
         room = st->room * 2 + 256;
         p = realloc(st->nodes, room * sizeof(*p));
         if (p == NULL) {
-            return S3_ENOMEM;
+            st->rc = S3_ENOMEM;
+            return;
         }
 
         st->nodes = p;
@@ -300,8 +291,6 @@ s3_settle_found(s3_settle_t *st, s3_memnode_t *n)
     if (s3_memnode_entry(n, &e) == S3_OK) {
         s3_settle_add(st, e.segment);
     }
-
-    return S3_OK;
 }
 
 
@@ -314,7 +303,7 @@ s3_settle_run(s3_task_t *task)
     s3_settle_seg_t *seg;
     s3_fs_t *fs = st->l->fs;
 
-    st->rc = s3_settle_nodes(st, s3_settle_found);
+    s3_settle_nodes(st, s3_settle_found);
 
     for (i = 0; i < st->n_segs; i++) {
         seg = &st->segs[i];
@@ -349,12 +338,12 @@ s3_settle_done(s3_task_t *task)
 
     if (st->rc != S3_OK) {
         /* no memory for a list of them: that takes longer */
-        (void) s3_settle_nodes(st, s3_settle_node);
+        s3_settle_nodes(st, s3_settle_node);
     }
 
     for (k = 0; k < st->n_nodes && st->rc == S3_OK; k++) {
         if (s3_settle_undone(st->nodes[k])) {
-            (void) s3_settle_node(st, st->nodes[k]);
+            s3_settle_node(st, st->nodes[k]);
         }
     }
 

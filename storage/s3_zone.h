@@ -401,6 +401,14 @@ s3_zone_state(const s3_zdrive_t *d)
     return __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
 }
 
+/* Is it there, with an index that is known? */
+static inline int
+s3_zone_there(const s3_zdrive_t *d)
+{
+    return s3_zone_state(d) != S3_DRIVE_MISSING
+           && __atomic_load_n(&d->known, __ATOMIC_ACQUIRE);
+}
+
 /* Can a drive be filled, and is it all that is lost?  So many others have data
  * as an object needs at the most. */
 static inline int
@@ -413,8 +421,7 @@ s3_zone_fillable(const s3_zone_t *z, unsigned drive, unsigned parity)
 
     for (i = 0; i < z->n; i++) {
         d = &z->drives[i];
-        ready += i != drive && s3_zone_state(d) != S3_DRIVE_MISSING
-                 && __atomic_load_n(&d->known, __ATOMIC_ACQUIRE)
+        ready += i != drive && s3_zone_there(d)
                  && !__atomic_load_n(&d->refilling, __ATOMIC_ACQUIRE);
     }
 
@@ -426,15 +433,9 @@ static inline int
 s3_zone_absent(const s3_zone_t *z, unsigned drive)
 {
     unsigned i;
-    const s3_zdrive_t *d;
 
     for (i = 0; i < z->n; i++) {
-        d = &z->drives[i];
-
-        if (i != drive
-            && (s3_zone_state(d) == S3_DRIVE_MISSING
-                || !__atomic_load_n(&d->known, __ATOMIC_ACQUIRE)))
-        {
+        if (i != drive && !s3_zone_there(&z->drives[i])) {
             return 1;
         }
     }
