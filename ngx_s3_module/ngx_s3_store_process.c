@@ -249,6 +249,8 @@ ngx_s3_process_join(ngx_s3_process_t *ps)
     sc.clock = s3_node_clock;
     sc.clock_ctx = ps->node;
     sc.bucket_changes = s3_node_bucket_changes(ps->node);
+    sc.pins = s3_node_pins(ps->node);
+    sc.proc = s3_node_slot(ps->node);
     sc.recent = NGX_S3_PROCESS_RECENT;
     sc.scrub_period = in->scrub;
     sc.refilled = ngx_s3_store_refilled;

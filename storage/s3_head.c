@@ -16,6 +16,7 @@ typedef struct {
     s3_object_t *object;
     unsigned what; /* S3_GATHER_... */
     unsigned tries;
+    uint64_t stamp;
 } s3_head_op_t;
 
 
@@ -50,6 +51,7 @@ s3_head_finish(s3_head_op_t *op, int rc)
 
     if (rc == S3_OK) {
         head->object = op->object;
+        head->object->stamp = op->stamp;
         op->object = NULL;
     }
 
@@ -174,6 +176,10 @@ s3_head_found(s3_newest_t *nw)
 static void
 s3_head_newest(s3_head_op_t *op)
 {
+    const s3_pins_t *pins = op->store->conf.pins;
+
+    op->stamp = pins ? s3_pins_stamp(pins) : 0;
+
     if (s3_newest_start(op->store, op->head->bucket, op->head->key, 0,
                         s3_head_found, op)
         != S3_OK)

@@ -396,6 +396,7 @@ s3_local_destroy(s3_local_t *l, int died)
     s3_local_stop(l, died);
     s3_local_confirm_free(l);
     s3_local_drop_free(l);
+    s3_local_held_free(l);
 
     while (l->free_ops) {
         op = l->free_ops;
@@ -603,6 +604,7 @@ s3_local_tick(s3_local_t *l)
     }
 
     s3_local_forget_freed(l);
+    s3_local_held(l);
     s3_index_refresh(&l->ix);
     s3_maintain_tick(l->maintain);
 

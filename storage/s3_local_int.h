@@ -19,6 +19,7 @@ typedef struct s3_write_s s3_write_t;
 typedef struct s3_segfile_s s3_segfile_t;
 typedef struct s3_pick_s s3_pick_t;
 typedef struct s3_confirm_s s3_confirm_t;
+typedef struct s3_freeing_s s3_freeing_t;
 typedef struct s3_maintain_s s3_maintain_t;
 
 
@@ -201,6 +202,9 @@ struct s3_local_s {
     unsigned n_known; /* of them, what they replace: a look is worth it */
     unsigned dropping;
 
+    s3_freeing_t *held; /* blobs that go when nobody reads them any more */
+    size_t held_ids;
+
     uint64_t freed_seen;
     unsigned ops; /* outstanding */
     unsigned writes;
@@ -309,13 +313,17 @@ void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
 void s3_local_drop_free(s3_local_t *l);
 void s3_local_next_drop(s3_local_t *l);
 
+/* s3_local_free.c */
 /*
  * Removes the blobs that `old` lists on this drive and none of the records of
- * the key from version `from` on.  done(ctx) once, maybe before the return.
+ * the key from version `from` on.  done(ctx) once, maybe before the return: when
+ * they are gone, or are held because somebody reads them.
  */
 void s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
                          const s3_version_t *from, const s3_entry_t *old,
                          void (*done)(void *ctx), void *ctx);
+void s3_local_held(s3_local_t *l); /* each tick */
+void s3_local_held_free(s3_local_t *l);
 
 /* s3_local_read.c */
 void s3_local_read(s3_drive_t *d, s3_lookup_t *lookup);

@@ -644,6 +644,13 @@ s3_node_bucket_changes(s3_node_t *node)
 }
 
 
+s3_pins_t *
+s3_node_pins(s3_node_t *node)
+{
+    return &node->zone->pins;
+}
+
+
 uint64_t
 s3_node_clock(void *ctx)
 {

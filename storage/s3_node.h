@@ -59,6 +59,7 @@
 #include "storage/s3_io.h"
 #include "storage/s3_entry.h"
 #include "storage/s3_drive.h"
+#include "storage/s3_pins.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -126,6 +127,9 @@ uint64_t s3_node_clock(void *node);
 
 /* Fits s3_store_conf_t.bucket_changes where all drives are this node's. */
 const uint64_t *s3_node_bucket_changes(s3_node_t *node);
+
+/* Fits s3_store_conf_t.pins, with s3_node_slot() as `proc`. */
+s3_pins_t *s3_node_pins(s3_node_t *node);
 
 /* A logical time seen elsewhere: later draws are greater. */
 void s3_node_saw(s3_node_t *node, uint64_t time);

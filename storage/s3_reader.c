@@ -44,6 +44,8 @@ typedef struct {
     unsigned gathering : 1;
     unsigned judging : 1;    /* is it? */
     unsigned superseded : 1; /* it is not */
+    unsigned late : 1;       /* it may be going already */
+    unsigned pinned : 1;
     unsigned refs;
 } s3_reader_impl_t;
 
@@ -67,6 +69,33 @@ s3_reader_release(s3_reader_impl_t *r)
 }
 
 
+/* The id that the data goes by, or NULL: it lies in records. */
+
+static const uint8_t *
+s3_reader_id(const s3_reader_impl_t *r)
+{
+    const s3_object_t *o = r->object;
+
+    return r->store->conf.pins && o->entry.layout == S3_LAYOUT_BLOBS
+                   && o->record.refs.len >= S3_REF_SIZE
+               ? o->record.refs.data
+               : NULL;
+}
+
+
+static void
+s3_reader_pin(s3_reader_impl_t *r)
+{
+    const uint8_t *id = s3_reader_id(r);
+    const s3_store_conf_t *conf = &r->store->conf;
+
+    if (id) {
+        r->pinned = s3_pin(conf->pins, conf->proc, id, r->object->stamp) != 0;
+        r->late = !r->pinned;
+    }
+}
+
+
 s3_reader_t *
 s3_reader_open(s3_store_t *store, s3_object_t *object, uint64_t off,
                uint64_t len)
@@ -85,6 +114,7 @@ s3_reader_open(s3_store_t *store, s3_object_t *object, uint64_t off,
     r->refs = 1;
     r->pos = s3_min(off, object->entry.size);
     r->end = r->pos + s3_min(len, object->entry.size - r->pos);
+    s3_reader_pin(r);
 
     return &r->pub;
 }
@@ -96,6 +126,11 @@ s3_reader_close(s3_reader_t *pub)
     s3_reader_impl_t *r = s3_container(pub, s3_reader_impl_t, pub);
 
     r->closed = 1;
+
+    if (r->pinned) {
+        s3_unpin(r->store->conf.pins, r->store->conf.proc, s3_reader_id(r));
+    }
+
     s3_reader_release(r);
 }
 
@@ -425,6 +460,11 @@ s3_reader_go(s3_reader_impl_t *r)
 
     if (r->object->entry.layout != S3_LAYOUT_BLOBS) {
         s3_reader_small(r);
+        return;
+    }
+
+    if (r->late) {
+        s3_reader_ready(r, S3_EUNAVAIL);
         return;
     }
 

@@ -29,6 +29,7 @@
 #include "storage/s3_io.h"
 #include "storage/s3_entry.h"
 #include "storage/s3_drive.h"
+#include "storage/s3_pins.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -62,6 +63,10 @@ typedef struct {
      * the drives, so that a bucket need not be read for every request; NULL:
      * nobody counts, as where drives are remote. */
     const uint64_t *bucket_changes;
+    /* What this process reads stays, s3_pins.h; NULL: as long as the drives
+     * have it. */
+    s3_pins_t *pins;
+    unsigned proc; /* in there */
 
     /* bytes for what recently read records say (s3_recent.h), 0: read again */
     size_t recent;
@@ -122,6 +127,7 @@ typedef struct {
 typedef struct {
     unsigned refs;
     uint64_t bucket;
+    uint64_t stamp;     /* s3_pins_stamp() before it was looked for, or 0 */
     s3_entry_t entry;   /* newest committed: version, size, etag, ... */
     s3_record_t record; /* key, refs, meta; data only where COPIES */
     void *buf;

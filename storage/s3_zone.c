@@ -640,6 +640,8 @@ s3_zone_proc_leave(s3_zone_t *z, unsigned slot)
     unsigned i;
     s3_zproc_t *p = &z->procs[slot];
 
+    s3_pins_clear(&z->pins, slot);
+
     for (i = 0; i < S3_MAX_DRIVES; i++) {
         __atomic_store_n(&p->seen[i], 0, __ATOMIC_RELAXED);
     }

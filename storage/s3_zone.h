@@ -37,13 +37,14 @@
 #include "storage/s3_core.h"
 #include "storage/s3_entry.h"
 #include "storage/s3_drive.h"
+#include "storage/s3_pins.h"
 #include <pthread.h>
 
 #pragma GCC visibility push(hidden)
 
 
-#define S3_ZONE_LAYOUT 5
-#define S3_ZONE_PROCS 64
+#define S3_ZONE_LAYOUT 6
+#define S3_ZONE_PROCS S3_PINS_PROCS
 #define S3_ZONE_ARENAS 4
 #define S3_ZONE_ARENA_MIN (64 * 1024)
 #define S3_ZONE_TABLES 48
@@ -244,6 +245,7 @@ typedef struct {
     uint32_t named;          /* [A] store_id is known: some drive was there */
     uint64_t bucket_changes; /* [A] see s3_zone_changed() */
     s3_zproc_t procs[S3_ZONE_PROCS];
+    s3_pins_t pins;
     s3_zdrive_t drives[];
 } s3_zone_t;
 

@@ -278,6 +278,65 @@ def test_space_comes_back(own_server):
     one.stop()
 
 
+def files(server):
+    """Of blobs, on all drives."""
+    return sum(1 for drive in range(1, 5)
+               for path in (server.data / f"drive{drive}" / "blob").rglob("*")
+               if path.is_file())
+
+
+def test_slow_reader(own_server):
+    """A download goes on with what it began with, though its object is
+    overwritten, tagged or deleted meanwhile; then the space comes back."""
+    one = own_server.start()
+    client, other = make_client(one), make_client(one)
+    client.create_bucket(Bucket="bucket")
+    size = 48 << 20
+    old = random.Random(1).randbytes(size)
+
+    def upload(key):
+        made = client.create_multipart_upload(Bucket="bucket", Key=key)
+        parts = [client.upload_part(
+                     Bucket="bucket", Key=key, PartNumber=n + 1,
+                     UploadId=made["UploadId"],
+                     Body=old[n * (size // 6):(n + 1) * (size // 6)])
+                 for n in range(6)]
+        client.complete_multipart_upload(
+            Bucket="bucket", Key=key, UploadId=made["UploadId"],
+            MultipartUpload={"Parts": [
+                {"PartNumber": n + 1, "ETag": part["ETag"]}
+                for n, part in enumerate(parts)]})
+
+    for key in ["over", "deleted"]:
+        client.put_object(Bucket="bucket", Key=key, Body=old)
+    upload("parts")
+    before = files(one)
+
+    bodies = {key: client.get_object(Bucket="bucket", Key=key)["Body"]
+              for key in ["over", "deleted", "parts"]}
+    got = {key: body.read(100000) for key, body in bodies.items()}
+
+    other.put_object_tagging(Bucket="bucket", Key="over",
+                             Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    for _ in range(3):
+        other.put_object(Bucket="bucket", Key="over", Body=old[:1 << 20])
+    for key in ["deleted", "parts"]:
+        other.delete_object(Bucket="bucket", Key=key)
+    time.sleep(4)
+
+    for key, body in bodies.items():
+        got[key] += body.read()
+        assert got[key] == old, key
+    assert (client.get_object(Bucket="bucket", Key="over")["Body"].read()
+            == old[:1 << 20])
+
+    deadline = time.monotonic() + 20
+    while files(one) > 4 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert before > 12 and files(one) == 4
+    one.stop()
+
+
 def test_many_clients(own_server):
     """The last of many concurrent writers of one key wins whole."""
     one = own_server.start()

@@ -299,6 +299,8 @@ proc_start(unsigned j)
     }
 
     conf.bucket_changes = s3_node_bucket_changes(p->node);
+    conf.pins = s3_node_pins(p->node);
+    conf.proc = s3_node_slot(p->node);
     conf.scrub_period = SIM_SCRUB;
     conf.refilled = refilled;
     conf.refilled_ctx = p->node;

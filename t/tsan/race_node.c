@@ -192,6 +192,8 @@ worker_start(worker_t *w)
     conf.clock = s3_node_clock;
     conf.clock_ctx = w->node;
     conf.bucket_changes = s3_node_bucket_changes(w->node);
+    conf.pins = s3_node_pins(w->node);
+    conf.proc = s3_node_slot(w->node);
 
     for (i = 0; i < DRIVES; i++) {
         conf.drives[i] = s3_node_drive(w->node, i);

@@ -207,6 +207,8 @@ s3_nodebed_start(s3_nodebed_t *nb, uint32_t missing)
         sc->clock_ctx = nb->node[j];
         sc->refilled_ctx = nb->node[j];
         sc->bucket_changes = s3_node_bucket_changes(nb->node[j]);
+        sc->pins = s3_node_pins(nb->node[j]);
+        sc->proc = s3_node_slot(nb->node[j]);
 
         for (i = 0; i < b->n; i++) {
             sc->drives[i] = b->drive[j][i] = s3_node_drive(nb->node[j], i);
