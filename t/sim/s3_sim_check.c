@@ -293,9 +293,10 @@ heal(void)
         s3_sim_skew(sim_w.proc[p]->loop, sim_w.drift);
     }
 
-    /* of a stray vote nobody is told: it is found by the look of each minute */
+    /* of a stray vote nobody is told, nor of a CONFIRM that was lost: they are
+     * found by the look of each minute */
 
-    if (sim_w.faults & SIM_F_STRAY) {
+    if (sim_w.faults & (SIM_F_STRAY | SIM_F_CUT | SIM_F_NET)) {
         sim_run(DOUBT_SECONDS * SIM_SECOND);
     }
 
