@@ -356,9 +356,10 @@ class Load:
     def resets(self):
         return sum(w.client.resets for w in self.workers)
 
-    def check(self, patience=60, keys=None):
+    def check(self, patience=60, keys=None, decided=True):
         """Every key: one of the states that it may be in, whole.  Returns how
-        many were looked at."""
+        many were looked at.  decided: nobody is at it any more, so the state
+        that is found stays."""
         keys = sorted(keys or self.keys)
         if any(len(self.keys[k]) > 1 for k in keys):
             time.sleep(DECIDED)
@@ -371,7 +372,7 @@ class Load:
                     key = next(todo, None)
                 if key is None:
                     break
-                error = self.check_key(client, key, patience)
+                error = self.check_key(client, key, patience, decided)
                 if error:
                     wrong.append(error)
             client.close()
@@ -395,7 +396,7 @@ class Load:
                 return answer
             time.sleep(0.2)
 
-    def check_key(self, client, key, patience):
+    def check_key(self, client, key, patience, decided):
         states = self.keys[key]
         path = f"/{self.bucket}/{key}"
         answer = self.ask(client, patience, "GET", path)
@@ -405,7 +406,8 @@ class Load:
         if answer.status == 404:
             if None not in states:
                 return f"{key}: lost; {states}"
-            self.keys[key] = [None]
+            if decided:
+                self.keys[key] = [None]
             return None
         match = [s for s in states if s and s.size == len(answer.body)
                  and content(s.seed, s.size) == answer.body]
@@ -421,11 +423,12 @@ class Load:
             match = [s for s in match if s.tag == tag]
             if not match:
                 return f"{key}: tag {tag!r} of none of {states}"
-        self.keys[key] = match[:1]
+        if decided:
+            self.keys[key] = match[:1]
         return None
 
     def check_listing(self):
-        """After check_key() every key has one state."""
+        """Keys that have an object for certain, and those that have none."""
         client, listed, more = Client(self.port), set(), ""
         while True:
             answer = self.ask(client, 30, "GET", f"/{self.bucket}",
@@ -439,7 +442,7 @@ class Load:
                 break
             more = urllib.parse.quote(token.text, safe="")
         client.close()
-        there = {k for k, s in self.keys.items() if s[0] is not None}
-        away = set(self.keys) - there
+        there = {k for k, s in self.keys.items() if None not in s}
+        away = {k for k, s in self.keys.items() if not any(s)}
         return ([f"{k}: not listed" for k in sorted(there - listed)]
                 + [f"{k}: listed, but deleted" for k in sorted(away & listed)])
