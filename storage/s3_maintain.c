@@ -779,7 +779,7 @@ s3_maintain_tick(s3_maintain_t *m)
         return;
     }
 
-    if (s3_mend_tick(m, now)) {
+    if (s3_mend_tick(m, now) || s3_forgot_tick(m, now)) {
         return;
     }
 

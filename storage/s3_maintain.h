@@ -122,6 +122,7 @@ struct s3_maintain_s {
     s3_mending_t *mending; /* the index is looked through, or made anew */
     uint64_t mend_next;    /* ms: not before */
     unsigned mend_tries;
+    uint64_t forgot_next; /* ms: not before */
 
     /* objects, counted beside everything else */
     s3_task_t count_task;
@@ -153,6 +154,16 @@ int s3_mend_busy(const s3_maintain_t *m);
 
 /* Something is damaged: until it is made anew no table and no segment goes. */
 int s3_mend_needed(const s3_maintain_t *m);
+
+/*
+ * s3_maintain_forgot.c: records are lost.  tick: where that is known and the
+ * drive is not being filled yet; non-zero as above.  save: format.json says that
+ * it is to be filled (blocking); S3_AGAIN: it can't be, too many others are
+ * away.  tell: everybody.
+ */
+int s3_forgot_tick(s3_maintain_t *m, uint64_t now);
+int s3_forgot_save(s3_local_t *l);
+void s3_forgot_tell(s3_local_t *l);
 
 /* The list of tables as it is now becomes m->tables; ends with
  * s3_maintain_end().  save: m->tables becomes the list. */

@@ -487,36 +487,21 @@ s3_mend_segments(s3_mending_t *x)
 
 
 /*
- * What is damaged both in a table and in the log is gone.  What a drive lacks of
- * what it has voted for is no answer, so it is filled again, as one that is
- * new, where so many others have data as are needed: format.json says so first.
- * While one is away that may have it the damaged tables stay as they are.
+ * What is damaged both in a table and in the log is gone, and the drive is filled
+ * again.  While one is away that may have it the damaged tables stay as they
+ * are.
  */
 
 static void
 s3_mend_forgot(s3_mending_t *x)
 {
-    int rc;
-    s3_format_t f;
     s3_local_t *l = x->m->l;
 
-    rc = s3_format_load(l->fs, &f);
+    x->rc = s3_forgot_save(l);
+    x->forgot = x->rc == S3_OK;
 
-    if (rc != S3_OK || f.state < S3_FORMAT_READY) {
-        x->rc = rc != S3_OK ? rc : S3_ECORRUPT;
-        return;
-    }
-
-    if (!s3_zone_fillable(l->zone, l->index, f.parity)) {
+    if (x->rc == S3_AGAIN) {
         x->rc = s3_zone_absent(l->zone, l->index) ? S3_EUNAVAIL : S3_OK;
-        return;
-    }
-
-    x->forgot = 1;
-
-    if (f.state == S3_FORMAT_READY) {
-        f.state = S3_FORMAT_REFILL;
-        x->rc = s3_format_save(l->fs, &f);
     }
 }
 
@@ -544,7 +529,6 @@ s3_mend_log_run(s3_task_t *task)
 static int
 s3_mend_told(s3_mending_t *x, uint64_t now)
 {
-    uint32_t from;
     s3_local_t *l = x->m->l;
 
     if (!x->forgot || x->rc != S3_OK) {
@@ -554,21 +538,7 @@ s3_mend_told(s3_mending_t *x, uint64_t now)
     if (x->since == 0) {
         x->since = now;
         __atomic_store_n(&l->zd->mended, S3_ZONE_MENDING, __ATOMIC_RELEASE);
-        __atomic_store_n(&l->zd->refilling, 1, __ATOMIC_RELEASE);
-        from = S3_DRIVE_OK;
-
-        if (__atomic_compare_exchange_n(&l->zd->state, &from,
-                                        S3_DRIVE_REFILLING, 0, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED))
-        {
-            s3_zone_fault(l->zd, S3_ZFAULT_NEW, 0);
-        }
-
-        s3_zone_suspect(l->zone);
-        s3_zone_changed(l->zone);
-        l->loop->log(l->loop, S3_LOG_ERR,
-                     "drive %u: records are lost, it gets what the others have",
-                     l->index + 1);
+        s3_forgot_tell(l);
     }
 
     return now - x->since >= S3_MEND_TELL;

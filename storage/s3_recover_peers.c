@@ -7,9 +7,34 @@
 #include "storage/s3_recover_int.h"
 
 
-/* What the others are known to have come to.  One that was read before this one
- * and is behind that has lost records.  Where others are at work it is too late
- * to say so: the scrub finds what it lacks. */
+/* One that is known here is behind what this one knows of it.  Where it is at
+ * work it has saved more since it was read; what it had lost by then is not seen
+ * if that is as much. */
+
+static void
+s3_replay_behind(s3_replay_t *rp, s3_zdrive_t *d, uint64_t generation)
+{
+    uint64_t known;
+
+    if (rp->r->gentle) {
+        s3_zone_lock(d);
+    }
+
+    known = rp->r->gentle ? d->manifest_generation : d->manifest_found;
+
+    if (generation > known) {
+        __atomic_store_n(&d->lost, S3_ZLOST_RECORDS, __ATOMIC_RELEASE);
+        d->manifest_generation = s3_max(d->manifest_generation, generation);
+        d->manifest_found = generation;
+    }
+
+    if (rp->r->gentle) {
+        s3_zone_unlock(d);
+    }
+}
+
+
+/* What the others are known to have come to. */
 
 static void
 s3_replay_peers(s3_replay_t *rp)
@@ -40,10 +65,8 @@ s3_replay_peers(s3_replay_t *rp)
             generation = s3_max(d->manifest_saved, p->generation);
             __atomic_store_n(&d->manifest_saved, generation, __ATOMIC_RELAXED);
 
-        } else if (p->generation > d->manifest_found && !rp->r->gentle) {
-            d->lost = S3_ZLOST_RECORDS;
-            d->manifest_generation =
-                s3_max(d->manifest_generation, p->generation);
+        } else {
+            s3_replay_behind(rp, d, p->generation);
         }
     }
 }

@@ -280,3 +280,75 @@ s3_nodebed_quit(s3_nodebed_t *nb)
     s3_sim_sleep(nb->sim, nb->b->n_stores * S3_NODEBED_SECOND);
     s3_nodebed_stop(nb, 0);
 }
+
+
+typedef struct {
+    s3_fs_t *from;
+    s3_fs_t *to;
+    char path[128];
+} copy_t;
+
+
+static void
+copy_file(copy_t *c, s3_file_t *from)
+{
+    uint8_t *data;
+    uint64_t size;
+    s3_file_t *to;
+
+    must(c->from->size(c->from, from, &size) == S3_OK, "cannot copy");
+    data = malloc(size + 1);
+    must(data && c->from->pread(c->from, from, data, size, 0) == (ssize_t) size,
+         "cannot copy");
+    must(c->to->open(c->to, c->path, S3_O_READ | S3_O_WRITE | S3_O_CREATE, &to)
+             == S3_OK,
+         "cannot copy");
+    must(c->to->pwrite(c->to, to, data, size, 0) == S3_OK, "cannot copy");
+    must(c->to->sync(c->to, to) == S3_OK, "cannot copy");
+    c->to->close(c->to, to);
+    c->from->close(c->from, from);
+    free(data);
+}
+
+
+static int
+copy_name(void *ctx, const char *name)
+{
+    copy_t *c = ctx;
+    size_t len = strlen(c->path);
+    s3_file_t *from;
+
+    snprintf(c->path + len, sizeof(c->path) - len, "%s%s", len ? "/" : "",
+             name);
+
+    if (c->from->open(c->from, c->path, S3_O_READ, &from) == S3_OK) {
+        copy_file(c, from);
+
+    } else {
+        must(c->to->mkdir(c->to, c->path) == S3_OK, "cannot copy");
+        must(c->from->list(c->from, c->path, copy_name, c) == S3_OK,
+             "cannot copy");
+        must(c->to->syncdir(c->to, c->path) == S3_OK, "cannot copy");
+    }
+
+    c->path[len] = 0;
+
+    return S3_OK;
+}
+
+
+s3_memfs_t *
+s3_nodebed_copy(s3_nodebed_t *nb, unsigned d)
+{
+    s3_memfs_t *disk;
+    copy_t c;
+
+    disk = s3_memfs_create(nb->sim, d, 0);
+    memset(&c, 0, sizeof(c));
+    c.from = s3_memfs_fs(nb->disks[d]);
+    c.to = s3_memfs_fs(disk);
+    must(c.from->list(c.from, "", copy_name, &c) == S3_OK, "cannot copy");
+    must(c.to->syncdir(c.to, "") == S3_OK, "cannot copy");
+
+    return disk;
+}

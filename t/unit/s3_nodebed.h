@@ -76,6 +76,9 @@ void s3_nodebed_kill(s3_nodebed_t *nb, unsigned j); /* kill -9 of one */
 void s3_nodebed_heal(s3_nodebed_t *nb, uint64_t us);
 void s3_nodebed_quit(s3_nodebed_t *nb);
 
+/* Another drive with all that this one has on it now. */
+s3_memfs_t *s3_nodebed_copy(s3_nodebed_t *nb, unsigned d);
+
 /* As s3_node_attach() wants it. */
 int s3_nodebed_alive(void *nb, int64_t pid);
 

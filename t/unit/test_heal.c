@@ -521,79 +521,6 @@ test_unlisted(uint64_t seed)
 }
 
 
-/* A drive as it is now. */
-
-typedef struct {
-    s3_fs_t *from;
-    s3_fs_t *to;
-    char path[128];
-} copy_t;
-
-
-static void
-copy_file(copy_t *c, s3_file_t *from)
-{
-    uint8_t *data;
-    uint64_t size;
-    s3_file_t *to;
-
-    REQUIRE(c->from->size(c->from, from, &size) == S3_OK);
-    data = malloc(size + 1);
-    REQUIRE(data
-            && c->from->pread(c->from, from, data, size, 0) == (ssize_t) size);
-    REQUIRE(
-        c->to->open(c->to, c->path, S3_O_READ | S3_O_WRITE | S3_O_CREATE, &to)
-        == S3_OK);
-    CHECK_INT(c->to->pwrite(c->to, to, data, size, 0), S3_OK);
-    CHECK_INT(c->to->sync(c->to, to), S3_OK);
-    c->to->close(c->to, to);
-    c->from->close(c->from, from);
-    free(data);
-}
-
-
-static int
-copy_name(void *ctx, const char *name)
-{
-    copy_t *c = ctx;
-    size_t len = strlen(c->path);
-    s3_file_t *from;
-
-    snprintf(c->path + len, sizeof(c->path) - len, "%s%s", len ? "/" : "",
-             name);
-
-    if (c->from->open(c->from, c->path, S3_O_READ, &from) == S3_OK) {
-        copy_file(c, from);
-
-    } else {
-        CHECK_INT(c->to->mkdir(c->to, c->path), S3_OK);
-        CHECK_INT(c->from->list(c->from, c->path, copy_name, c), S3_OK);
-        CHECK_INT(c->to->syncdir(c->to, c->path), S3_OK);
-    }
-
-    c->path[len] = 0;
-
-    return S3_OK;
-}
-
-
-static s3_memfs_t *
-copy_disk(unsigned d)
-{
-    s3_memfs_t *disk;
-    copy_t c;
-
-    disk = s3_memfs_create(b.sim, d, 0);
-    memset(&c, 0, sizeof(c));
-    c.from = s3_memfs_fs(nb.disks[d]);
-    c.to = s3_memfs_fs(disk);
-    CHECK_INT(c.from->list(c.from, "", copy_name, &c), S3_OK);
-    CHECK_INT(c.to->syncdir(c.to, ""), S3_OK);
-
-    return disk;
-}
-
-
 /* One drive as it was some time ago.  `known`: others have seen a later state
  * of it, so it is filled; else nobody believes what it alone does not know. */
 
@@ -612,13 +539,13 @@ test_older(uint64_t seed, unsigned n, unsigned m, unsigned d, int known)
 
     if (known) {
         stop();
-        old = copy_disk(d);
+        old = s3_nodebed_copy(&nb, d);
         start(0);
 
     } else {
         stop();
         start(0);
-        old = copy_disk(d);
+        old = s3_nodebed_copy(&nb, d);
     }
 
     put_all(8);

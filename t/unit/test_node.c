@@ -508,6 +508,62 @@ test_gentle(void)
 }
 
 
+/*
+ * A drive is at work as an older copy of itself, and the others come later: they
+ * know better, so it is filled.
+ */
+
+static void
+test_older(void)
+{
+    unsigned i;
+    s3_memfs_t *old;
+    s3_zdrive_t *d;
+
+    make(23);
+    put_all(0);
+    stop();
+    old = s3_nodebed_copy(&nb, 0);
+
+    s3_nodebed_start(&nb, 0);
+    put_all(7);
+    stop();
+
+    for (i = 0; i < 2; i++) {
+        s3_nodebed_start(&nb, 0);
+        stop();
+    }
+
+    nb.disks[0] = old;
+    s3_nodebed_start(&nb, 0xe);
+    d = &nb.zone->drives[0];
+    CHECK_INT(state(0), S3_DRIVE_OK);
+
+    CHECK_INT(come(0, 1, 0), S3_OK);
+    CHECK_INT(come(0, 2, 0), S3_OK);
+    s3_sim_sleep(b.sim, 20 * SECOND);
+    CHECK_INT(state(0), S3_DRIVE_REFILLING);
+    CHECK_INT(come(0, 3, 0), S3_OK);
+
+    for (i = 1; i < 4; i++) {
+        CHECK_INT(come(1, i, 0), S3_OK);
+    }
+
+    s3_nodebed_heal(&nb, 30 * SECOND);
+    CHECK_INT(state(0), S3_DRIVE_OK);
+    CHECK_INT(d->lost, S3_ZLOST_NONE);
+    get_all(0, 7);
+    get_all(1, 7);
+
+    stop();
+    s3_nodebed_start(&nb, 0);
+    CHECK_INT(state(0), S3_DRIVE_OK);
+    lose_any(7);
+    stop();
+    s3_nodebed_free(&nb);
+}
+
+
 /* What a start has put into tables the next one does not read, nor what was
  * never written of it. */
 
@@ -567,6 +623,7 @@ main(void)
     test_replace(1);
     test_back();
     test_gentle();
+    test_older();
     test_starts();
 
     return S3_TEST_END();
