@@ -185,6 +185,16 @@ ngx_http_s3_source_conditions(ngx_http_s3_ctx_t *s)
 void
 ngx_http_s3_source_again(ngx_http_s3_ctx_t *s)
 {
+    if (s->reader != NULL) {
+        s3_reader_close(s->reader);
+        s->reader = NULL;
+    }
+
+    if (s->writer != NULL) {
+        s3_writer_close(s->writer);
+        s->writer = NULL;
+    }
+
     s3_meta_free(&s->meta);
     s3_meta_init(&s->meta);
     ngx_http_s3_digest_free(s);
@@ -340,12 +350,6 @@ ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    s3_reader_close(s->reader);
-    s->reader = NULL;
-
-    s3_writer_close(s->writer);
-    s->writer = NULL;
-
     ngx_http_s3_source_again(s);
 }
 
@@ -353,6 +357,11 @@ ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_pump_end(ngx_http_s3_ctx_t *s)
 {
+    if (s->reader != NULL) {
+        s3_reader_close(s->reader);
+        s->reader = NULL;
+    }
+
     ngx_http_s3_digest_final(s);
 
     ngx_http_s3_writer_finish(s, s->pump_end);

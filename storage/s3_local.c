@@ -329,6 +329,7 @@ s3_local_create(const s3_local_conf_t *conf, s3_local_t **out)
     l->encode_last = &l->encode;
     l->confirms_last = &l->confirms;
     l->drops_last = &l->drops;
+    l->held_last = &l->held;
     s3_local_init_waits(l);
 
     if (conf->fs && s3_local_there(l)) {

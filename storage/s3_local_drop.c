@@ -94,7 +94,11 @@ s3_drop_end(void *ctx)
 
     free(c);
     l->dropping--;
-    s3_local_next_drop(l);
+
+    /* not from here: one after another could end at once */
+    if (l->drops) {
+        l->loop->defer(l->loop, &l->confirm_defer);
+    }
 }
 
 
@@ -111,7 +115,7 @@ s3_drop_finish(s3_op_t *op)
 
     if (blobs) {
         s3_local_free_blobs(l, c->bucket, s3_str(c->key, c->key_len), &v, &old,
-                            s3_drop_end, c);
+                            0, s3_drop_end, c);
         return;
     }
 

@@ -15,9 +15,10 @@
 #include "storage/s3_local_int.h"
 #include <stdlib.h>
 
-#define S3_HELD_MAX 3600000 /* ms */
-#define S3_HELD_IDS 65536   /* of a drive in a process */
-#define S3_HELD_JOBS 256    /* looked at again in a tick */
+#define S3_HELD_MS 3600000 /* at most */
+#define S3_HELD_MAX 4096   /* of a drive in a process */
+#define S3_HELD_IDS 65536  /* that they have together */
+#define S3_HELD_LOOK 64    /* so many of them in a tick */
 
 
 struct s3_freeing_s {
@@ -38,8 +39,9 @@ struct s3_freeing_s {
     s3_blob_req_t blob;
     unsigned removing : 1;
     unsigned again : 1;
-    unsigned said : 1; /* s3_pins_free() */
-    uint64_t held;     /* since, of loop->mono_ms() */
+    unsigned cleaning : 1;  /* gone already, most likely */
+    unsigned announced : 1; /* s3_pins_announce() */
+    uint64_t held;          /* since, of loop->mono_ms() */
 
     void (*done)(void *ctx); /* NULL: called already */
     void *ctx;
@@ -124,20 +126,27 @@ s3_freeing_remove(s3_freeing_t *f)
 }
 
 
-/*
- * Nobody has to wait for what is held.  So many at the most: and none on a
- * drive that is full, for writes wait for the space.
- */
+/* So many at the most, and so long; and none where the drive would be full
+ * because of it. */
 
 static int
 s3_freeing_may_hold(const s3_freeing_t *f)
 {
     const s3_local_t *l = f->l;
+    const s3_zdrive_t *d = l->zd;
 
-    return s3_zone_state(l->zd) != S3_DRIVE_FULL
-           && (f->held == 0
-                   ? l->held_ids + f->n <= S3_HELD_IDS
-                   : l->loop->mono_ms(l->loop) - f->held < S3_HELD_MAX);
+    if (s3_zone_state(d) == S3_DRIVE_FULL
+        || __atomic_load_n(&d->bytes_free, __ATOMIC_RELAXED)
+               < 2 * __atomic_load_n(&d->bytes_reserve, __ATOMIC_RELAXED))
+    {
+        return 0;
+    }
+
+    if (f->held) {
+        return l->loop->mono_ms(l->loop) < f->held + S3_HELD_MS;
+    }
+
+    return l->n_held < S3_HELD_MAX && l->held_ids + f->n <= S3_HELD_IDS;
 }
 
 
@@ -148,12 +157,18 @@ s3_freeing_hold(s3_freeing_t *f)
     s3_local_t *l = f->l;
 
     if (f->held == 0) {
-        f->held = l->loop->mono_ms(l->loop) | 1;
+        f->held = l->loop->mono_ms(l->loop) + 1;
     }
 
+    /* which they are is looked up again */
+    free(f->keep);
+    f->keep = NULL;
+
     f->done = NULL;
-    f->next = l->held;
-    l->held = f;
+    f->next = NULL;
+    *l->held_last = f;
+    l->held_last = &f->next;
+    l->n_held++;
     l->held_ids += f->n;
     l->ops--;
 
@@ -168,21 +183,25 @@ s3_freeing_hold(s3_freeing_t *f)
 static void
 s3_freeing_unlisted(s3_freeing_t *f)
 {
-    int pinned;
     s3_pins_t *pins = &f->l->zone->pins;
 
-    if (f->n) {
-        pinned =
-            f->said ? s3_pinned(pins, f->data) : s3_pins_free(pins, f->data);
-        f->said = 1;
-
-        if (pinned && s3_freeing_may_hold(f)) {
-            s3_freeing_hold(f);
-            return;
-        }
+    if (f->n && !f->announced && !f->cleaning) {
+        s3_pins_announce(pins, f->data);
+        f->announced = 1;
     }
 
-    s3_freeing_remove(f);
+    if (f->n == 0 || !s3_pinned(pins, f->data)) {
+        s3_freeing_remove(f);
+
+    } else if (f->cleaning) {
+        s3_freeing_end(f); /* if they are there the scrub finds them */
+
+    } else if (s3_freeing_may_hold(f)) {
+        s3_freeing_hold(f);
+
+    } else {
+        s3_freeing_remove(f);
+    }
 }
 
 
@@ -398,7 +417,7 @@ s3_freeing_old(s3_pick_t *pick, int rc)
 void
 s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
                     const s3_version_t *from, const s3_entry_t *old,
-                    void (*done)(void *ctx), void *ctx)
+                    int cleaning, void (*done)(void *ctx), void *ctx)
 {
     int rc;
     s3_freeing_t *f;
@@ -414,6 +433,7 @@ s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
     f->key_len = key.len;
     memcpy(f->key, key.data, key.len);
     f->from = *from;
+    f->cleaning = cleaning != 0;
     f->done = done;
     f->ctx = ctx;
     f->pick.done = s3_freeing_old;
@@ -428,27 +448,48 @@ s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
 }
 
 
-/* Who is held is looked at again. */
+static s3_freeing_t *
+s3_held_pop(s3_local_t *l)
+{
+    s3_freeing_t *f = l->held;
+
+    l->held = f->next;
+
+    if (l->held == NULL) {
+        l->held_last = &l->held;
+    }
+
+    l->n_held--;
+    l->held_ids -= f->n;
+    l->ops++;
+
+    return f;
+}
+
+
+/* Those that have waited longest for a look; who has to wait on is the last. */
 
 void
 s3_local_held(s3_local_t *l)
 {
-    unsigned i;
-    s3_freeing_t *f, **p;
+    unsigned i, n;
+    s3_freeing_t *f;
 
-    for (p = &l->held, i = 0; *p && i < S3_HELD_JOBS; /* void */) {
-        f = *p;
+    if (l->held == NULL || s3_local_may_write(l, 1) != S3_OK) {
+        return;
+    }
+
+    n = s3_min(l->n_held, S3_HELD_LOOK);
+
+    for (i = 0; i < n; i++) {
+        f = s3_held_pop(l);
 
         if (s3_pinned(&l->zone->pins, f->data) && s3_freeing_may_hold(f)) {
-            p = &f->next;
-            continue;
-        }
+            s3_freeing_hold(f);
 
-        *p = f->next;
-        l->held_ids -= f->n;
-        l->ops++;
-        i++;
-        s3_freeing_look(f);
+        } else {
+            s3_freeing_look(f);
+        }
     }
 }
 
@@ -458,10 +499,9 @@ s3_local_held_free(s3_local_t *l)
 {
     s3_freeing_t *f;
 
-    while ((f = l->held)) {
-        l->held = f->next;
+    while (l->held) {
+        f = s3_held_pop(l);
+        l->ops--;
         s3_freeing_free(f);
     }
-
-    l->held_ids = 0;
 }

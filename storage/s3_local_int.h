@@ -203,6 +203,8 @@ struct s3_local_s {
     unsigned dropping;
 
     s3_freeing_t *held; /* blobs that go when nobody reads them any more */
+    s3_freeing_t **held_last;
+    unsigned n_held;
     size_t held_ids;
 
     uint64_t freed_seen;
@@ -317,11 +319,12 @@ void s3_local_next_drop(s3_local_t *l);
 /*
  * Removes the blobs that `old` lists on this drive and none of the records of
  * the key from version `from` on.  done(ctx) once, maybe before the return: when
- * they are gone, or are held because somebody reads them.
+ * they are gone, or are held because somebody reads them.  cleaning: they were
+ * superseded long ago, and if somebody reads them they stay.
  */
 void s3_local_free_blobs(s3_local_t *l, uint64_t bucket, s3_str_t key,
                          const s3_version_t *from, const s3_entry_t *old,
-                         void (*done)(void *ctx), void *ctx);
+                         int cleaning, void (*done)(void *ctx), void *ctx);
 void s3_local_held(s3_local_t *l); /* each tick */
 void s3_local_held_free(s3_local_t *l);
 

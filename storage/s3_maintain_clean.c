@@ -457,7 +457,7 @@ s3_clean_decided(s3_op_t *op)
 
     if (job->blobs) {
         s3_local_free_blobs(l, item->bucket, s3_str(item->key, item->key_len),
-                            &job->from, &job->old, s3_clean_freed, job);
+                            &job->from, &job->old, 1, s3_clean_freed, job);
         return;
     }
 

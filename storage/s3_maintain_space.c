@@ -137,6 +137,7 @@ s3_space_done(s3_task_t *task)
         __atomic_store_n(&d->bytes_free, m->bytes_free, __ATOMIC_RELAXED);
         __atomic_store_n(&d->bytes_total, m->bytes_total, __ATOMIC_RELAXED);
         reserve = s3_space_reserve(m);
+        __atomic_store_n(&d->bytes_reserve, reserve, __ATOMIC_RELAXED);
         places = s3_space_places(m);
         few = l->zone->max_segments / S3_FEW_PLACES;
 

@@ -481,6 +481,7 @@ s3_node_look(s3_node_t *node)
             continue;
         }
 
+        s3_pins_clear(&node->zone->pins, slot);
         incarnation = s3_zone_proc_incarnation(node->zone, slot);
         node->loop->log(node->loop, S3_LOG_NOTICE,
                         "process %lld is gone, settling what it left",

@@ -44,8 +44,9 @@ typedef struct {
     unsigned gathering : 1;
     unsigned judging : 1;    /* is it? */
     unsigned superseded : 1; /* it is not */
-    unsigned late : 1;       /* it may be going already */
     unsigned pinned : 1;
+    unsigned unsure : 1; /* the data may have been going when it was pinned: */
+    unsigned late : 1;   /* it was */
     unsigned refs;
 } s3_reader_impl_t;
 
@@ -86,12 +87,14 @@ s3_reader_id(const s3_reader_impl_t *r)
 static void
 s3_reader_pin(s3_reader_impl_t *r)
 {
+    unsigned bits;
     const uint8_t *id = s3_reader_id(r);
     const s3_store_conf_t *conf = &r->store->conf;
 
     if (id) {
-        r->pinned = s3_pin(conf->pins, conf->proc, id, r->object->stamp) != 0;
-        r->late = !r->pinned;
+        bits = s3_pin(conf->pins, conf->proc, id, r->object->stamp);
+        r->pinned = (bits & S3_PIN_HELD) != 0;
+        r->unsure = (bits & S3_PIN_SURE) == 0;
     }
 }
 
@@ -178,16 +181,45 @@ s3_reader_judged(s3_newest_t *nw)
                    > 0))
     {
         r->superseded = 1;
+        r->late = r->unsure;
 
-    } else {
+    } else if (r->suspect) {
         s3_reader_damaged(r);
     }
+
+    r->unsure = 0;
 
     if (!r->closed) {
         s3_reader_go(r);
     }
 
     s3_reader_release(r);
+}
+
+
+/* S3_OK: s3_reader_judged() will be called, or was. */
+
+static int
+s3_reader_judge(s3_reader_impl_t *r)
+{
+    int rc;
+
+    if (r->judging) {
+        return S3_OK;
+    }
+
+    r->judging = 1;
+    r->refs++;
+
+    rc = s3_newest_start(r->store, r->object->bucket, r->object->record.key,
+                         S3_NEWEST_PASSIVE, s3_reader_judged, r);
+
+    if (rc != S3_OK) {
+        r->judging = 0;
+        r->refs--;
+    }
+
+    return rc;
 }
 
 
@@ -203,19 +235,7 @@ s3_reader_note(s3_reader_impl_t *r, uint32_t bad)
     r->noted |= bad;
     r->suspect |= bad;
 
-    if (r->judging) {
-        return;
-    }
-
-    r->judging = 1;
-    r->refs++;
-
-    if (s3_newest_start(r->store, r->object->bucket, r->object->record.key,
-                        S3_NEWEST_PASSIVE, s3_reader_judged, r)
-        != S3_OK)
-    {
-        r->judging = 0;
-        r->refs--;
+    if (s3_reader_judge(r) != S3_OK) {
         s3_reader_damaged(r);
     }
 }
@@ -460,6 +480,16 @@ s3_reader_go(s3_reader_impl_t *r)
 
     if (r->object->entry.layout != S3_LAYOUT_BLOBS) {
         s3_reader_small(r);
+        return;
+    }
+
+    if (r->unsure) {
+        rc = s3_reader_judge(r);
+
+        if (rc != S3_OK) {
+            s3_reader_ready(r, rc);
+        }
+
         return;
     }
 

@@ -194,6 +194,7 @@ typedef struct {
     uint64_t cleaned;
     uint64_t bytes_free;
     uint64_t bytes_total;
+    uint64_t bytes_reserve;
     s3_drive_stats_t stats;
 
     /* [L] tables */

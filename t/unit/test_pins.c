@@ -23,6 +23,7 @@ static uint8_t *first, *second; /* SIZE bytes each */
 static void
 counters(void)
 {
+    unsigned i, both = S3_PIN_HELD | S3_PIN_SURE;
     uint64_t stamp;
     s3_pins_t *pins = calloc(1, sizeof(*pins));
     const uint8_t id[16] = {1}, other[16] = {2};
@@ -32,11 +33,13 @@ counters(void)
     CHECK(stamp != 0);
 
     /* by two, and by one of them twice */
-    CHECK_INT(s3_pin(pins, 0, id, stamp), 1);
-    CHECK_INT(s3_pin(pins, 63, id, stamp), 1);
-    CHECK_INT(s3_pin(pins, 63, id, 0), 1);
-    CHECK_INT(s3_pins_free(pins, id), 1);
-    CHECK_INT(s3_pins_free(pins, other), 0);
+    CHECK_INT(s3_pin(pins, 0, id, stamp), both);
+    CHECK_INT(s3_pin(pins, 63, id, stamp), both);
+    CHECK_INT(s3_pin(pins, 63, id, 0), both);
+    s3_pins_announce(pins, id);
+    CHECK_INT(s3_pinned(pins, id), 1);
+    s3_pins_announce(pins, other);
+    CHECK_INT(s3_pinned(pins, other), 0);
     s3_unpin(pins, 0, id);
     s3_unpin(pins, 63, id);
     CHECK_INT(s3_pinned(pins, id), 1);
@@ -44,10 +47,10 @@ counters(void)
     CHECK_INT(s3_pinned(pins, id), 0);
 
     /* looked for before it was about to go, and after */
-    CHECK_INT(s3_pin(pins, 0, id, stamp), 0);
-    CHECK_INT(s3_pinned(pins, id), 0);
-    CHECK_INT(s3_pin(pins, 0, id, s3_pins_stamp(pins)), 1);
-    CHECK_INT(s3_pin(pins, 1, id, 0), 1);
+    CHECK_INT(s3_pin(pins, 0, id, stamp), S3_PIN_HELD);
+    CHECK_INT(s3_pinned(pins, id), 1);
+    CHECK_INT(s3_pin(pins, 0, id, s3_pins_stamp(pins)), both);
+    CHECK_INT(s3_pin(pins, 1, id, 0), both);
 
     /* what a dead one had */
     s3_pins_clear(pins, 0);
@@ -55,6 +58,19 @@ counters(void)
     s3_pins_clear(pins, 1);
     CHECK_INT(s3_pinned(pins, id), 0);
 
+    /* more than can be counted */
+    for (i = 0; i < UINT16_MAX; i++) {
+        REQUIRE(s3_pin(pins, 1, id, 0) == both);
+    }
+
+    CHECK_INT(s3_pin(pins, 1, id, 0), S3_PIN_SURE);
+
+    for (i = 0; i < UINT16_MAX; i++) {
+        CHECK(s3_pinned(pins, id));
+        s3_unpin(pins, 1, id);
+    }
+
+    CHECK_INT(s3_pinned(pins, id), 0);
     free(pins);
 }
 
@@ -268,7 +284,33 @@ open_late(void)
 }
 
 
-/* Where writes wait for the space, it is given back at once. */
+/* Something else of the same hash went: no more than a second look. */
+
+static void
+false_alarm(void)
+{
+    size_t done = 0;
+    s3_object_t *object;
+    s3_reader_t *r;
+
+    make();
+    REQUIRE(bed_head(&b, 0, KEY, &object) == S3_OK);
+    s3_pins_announce(&nb.zone->pins, object->record.refs.data);
+    r = open_reader(0, object);
+
+    while (next(r, first, &done) == S3_OK) {
+        seconds(1);
+    }
+
+    CHECK_INT(r->rc, S3_DONE);
+    CHECK_INT(done, SIZE);
+    s3_reader_close(r);
+    s3_object_release(object);
+    unmake();
+}
+
+
+/* Where a drive is full it gets the space at once. */
 
 static void
 full(void)
@@ -318,6 +360,7 @@ main(void)
     read_no_more();
     reader_dies();
     open_late();
+    false_alarm();
     full();
 
     free(first);
