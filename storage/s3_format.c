@@ -42,39 +42,6 @@ s3_format_say(const s3_format_conf_t *conf, unsigned i, const char *fmt, ...)
 }
 
 
-static void
-s3_format_hex(char out[33], const uint8_t id[16])
-{
-    unsigned i;
-
-    for (i = 0; i < 16; i++) {
-        snprintf(out + 2 * i, 3, "%02x", id[i]);
-    }
-}
-
-
-static int
-s3_format_unhex(const json_t *value, uint8_t id[16])
-{
-    unsigned i, v;
-    const char *s = json_string_value(value);
-
-    if (s == NULL || strlen(s) != 32 || strspn(s, "0123456789abcdef") != 32) {
-        return S3_ECORRUPT;
-    }
-
-    for (i = 0; i < 16; i++) {
-        if (sscanf(s + 2 * i, "%2x", &v) != 1) {
-            return S3_ECORRUPT;
-        }
-
-        id[i] = (uint8_t) v;
-    }
-
-    return S3_OK;
-}
-
-
 static int
 s3_format_number(const json_t *root, const char *name, uint64_t max,
                  uint64_t *out)
@@ -109,8 +76,8 @@ s3_format_fields(const json_t *root, s3_format_t *f)
         return S3_EVERSION;
     }
 
-    if (s3_format_unhex(json_object_get(root, "store"), f->store) != S3_OK
-        || s3_format_unhex(json_object_get(root, "drive"), f->drive) != S3_OK
+    if (s3_json_get_id(json_object_get(root, "store"), f->store) != S3_OK
+        || s3_json_get_id(json_object_get(root, "drive"), f->drive) != S3_OK
         || s3_format_number(root, "position", S3_MAX_DRIVES, &position) != S3_OK
         || s3_format_number(root, "drives", S3_MAX_DRIVES, &drives) != S3_OK
         || s3_format_number(root, "parity", S3_MAX_DRIVES, &parity) != S3_OK
@@ -217,8 +184,8 @@ s3_format_save(s3_fs_t *fs, const s3_format_t *f)
     char text[512], store[33], drive[33];
     s3_file_t *file;
 
-    s3_format_hex(store, f->store);
-    s3_format_hex(drive, f->drive);
+    s3_json_put_id(store, f->store);
+    s3_json_put_id(drive, f->drive);
 
     len = snprintf(text, sizeof(text),
                    "{\"format\": %d, \"store\": \"%s\", \"drive\": \"%s\", "
@@ -346,8 +313,8 @@ s3_format_compare(const s3_format_conf_t *conf, const s3_format_t *out,
         }
 
         if (memcmp((*model)->store, out[i].store, 16) != 0) {
-            s3_format_hex(here, out[i].store);
-            s3_format_hex(there, (*model)->store);
+            s3_json_put_id(here, out[i].store);
+            s3_json_put_id(there, (*model)->store);
             s3_format_say(conf, i, "belongs to store %s, drive %u to %s", here,
                           (*model)->position + 1, there);
             return S3_EFOREIGN;

@@ -6,7 +6,9 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 
 /* A value of two bytes, "1,", takes some 50 bytes; a member more, of more. */
@@ -123,4 +125,37 @@ s3_json_text(const json_t *root, size_t flags, size_t spare, size_t *len)
     *len = n;
 
     return text;
+}
+
+
+void
+s3_json_put_id(char text[S3_JSON_ID], const uint8_t id[16])
+{
+    unsigned i;
+
+    for (i = 0; i < 16; i++) {
+        snprintf(text + 2 * i, 3, "%02x", id[i]);
+    }
+}
+
+
+int
+s3_json_get_id(const json_t *value, uint8_t id[16])
+{
+    unsigned i, v;
+    const char *s = json_string_value(value);
+
+    if (s == NULL || strlen(s) != 32 || strspn(s, "0123456789abcdef") != 32) {
+        return S3_ECORRUPT;
+    }
+
+    for (i = 0; i < 16; i++) {
+        if (sscanf(s + 2 * i, "%2x", &v) != 1) {
+            return S3_ECORRUPT;
+        }
+
+        id[i] = (uint8_t) v;
+    }
+
+    return S3_OK;
 }

@@ -32,4 +32,11 @@ int s3_json_begin(size_t len);
 void s3_json_end(void);
 
 
+/* An id as 32 lower-case hex digits, with a NUL; get: S3_ECORRUPT of anything
+ * else. */
+#define S3_JSON_ID 33
+void s3_json_put_id(char text[S3_JSON_ID], const uint8_t id[16]);
+int s3_json_get_id(const json_t *value, uint8_t id[16]);
+
+
 #endif /* S3_JSON_H_ */

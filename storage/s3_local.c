@@ -189,6 +189,9 @@ s3_local_verify(s3_drive_t *d)
 
     (void) __atomic_compare_exchange_n(&l->zd->verify, &none, S3_ZVERIFY_ASKED,
                                        0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+
+    /* one that is open would not be missed where it is gone */
+    s3_local_close_segments(l);
 }
 
 

@@ -142,46 +142,14 @@ s3_manifest_check(const s3_manifest_t *m)
 }
 
 
-/* An id of a drive, as it is written in format.json. */
-
 static json_t *
 s3_manifest_id(const uint8_t id[16])
 {
-    char buf[33];
-    unsigned i;
+    char text[S3_JSON_ID];
 
-    for (i = 0; i < 16; i++) {
-        (void) snprintf(buf + 2 * i, 3, "%02x", id[i]);
-    }
+    s3_json_put_id(text, id);
 
-    return json_string(buf);
-}
-
-
-static int
-s3_manifest_unid(const json_t *v, uint8_t id[16])
-{
-    uint64_t half[2];
-    const char *p;
-    unsigned i;
-
-    if (!json_is_string(v) || json_string_length(v) != 32) {
-        return S3_ECORRUPT;
-    }
-
-    p = json_string_value(v);
-
-    if (s3_manifest_unhex(p, 16, &half[0]) != S3_OK
-        || s3_manifest_unhex(p + 16, 16, &half[1]) != S3_OK)
-    {
-        return S3_ECORRUPT;
-    }
-
-    for (i = 0; i < 16; i++) {
-        id[i] = (uint8_t) (half[i / 8] >> (56 - i % 8 * 8));
-    }
-
-    return S3_OK;
+    return json_string(text);
 }
 
 
@@ -456,7 +424,7 @@ s3_manifest_get_peers(const json_t *array, s3_manifest_t *m)
 
         peer = &m->peers[at];
 
-        if (s3_manifest_unid(json_object_get(v, "drive"), peer->drive) != S3_OK
+        if (s3_json_get_id(json_object_get(v, "drive"), peer->drive) != S3_OK
             || s3_manifest_int(v, "generation", INT64_MAX, &peer->generation)
                    != S3_OK)
         {

@@ -126,21 +126,29 @@ put_all(unsigned salt)
 
 
 static void
-check_all(unsigned salt)
+read_by(unsigned store, unsigned salt)
 {
     unsigned i;
     uint8_t *data;
-    s3_object_t *object;
 
     for (i = 0; i < SIZES; i++) {
         data = bed_data(sizes[i], i + salt);
-        CHECK_INT(bed_get(&b, 1, name_of(i), data, sizes[i]), S3_OK);
+        CHECK_INT(bed_get(&b, store, name_of(i), data, sizes[i]), S3_OK);
         free(data);
     }
 
     data = bed_data(MULTI, salt);
-    CHECK_INT(bed_get(&b, 1, s3_string("multi"), data, MULTI), S3_OK);
+    CHECK_INT(bed_get(&b, store, s3_string("multi"), data, MULTI), S3_OK);
     free(data);
+}
+
+
+static void
+check_all(unsigned salt)
+{
+    s3_object_t *object;
+
+    read_by(1, salt);
 
     if (bed_head(&b, 0, s3_string("multi"), &object) == S3_OK) {
         CHECK_INT(object->entry.etag_parts, 2);
@@ -631,6 +639,46 @@ test_lost_segment(uint64_t seed)
 }
 
 
+/* One that is lost while it is open is missed by the scrub. */
+
+static void
+test_open_segment(uint64_t seed)
+{
+    unsigned i;
+    char path[S3_SEGMENT_PATH];
+    s3_fs_t *fs;
+    s3_zseg_t *seg, *lost;
+
+    make(seed, 4, 2);
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
+    put_all(9);
+    stop();
+    nb.sc.scrub_period = 60;
+    start(0);
+    read_by(0, 9);
+    seg = s3_zone_segments(nb.zone, 0);
+    lost = NULL;
+
+    for (i = 0; i < nb.zone->max_segments; i++) {
+        if (seg[i].id && seg[i].state == S3_SEG_SEALED
+            && (lost == NULL || seg[i].live > lost->live))
+        {
+            lost = &seg[i];
+        }
+    }
+
+    REQUIRE(lost && lost->live > 0);
+    s3_segment_path(path, lost->id);
+    fs = s3_memfs_fs(nb.disks[0]);
+    CHECK_INT(fs->unlink(fs, path), S3_OK);
+    read_by(0, 9);
+    heal(200 * SECOND);
+    CHECK(stats().damaged > 0);
+    lose_any(9);
+    unmake();
+}
+
+
 /* A part that was coded anew stays what it was among the parts of its number,
  * and an upload takes the object at its key for the same. */
 
@@ -686,6 +734,7 @@ main(void)
     test_unlisted(11);
 
     test_lost_segment(16);
+    test_open_segment(41);
 
     for (d = 0; d < 2; d++) {
         test_older(12, 2, 1, d, 0);
