@@ -155,7 +155,7 @@ class Bench:
         operation.prepare(self)
         self.settle()
         ours, reference = [], []
-        for number in range(self.rounds):
+        for number in range(operation.rounds(self)):
             ours.append(operation.ours(self, number))
             result = operation.reference(self, number)
             if result:
@@ -176,7 +176,7 @@ class Bench:
         if self.profiles is None:
             return
         watch = Profile(self.profiles, operation.name, self.store.pids())
-        operation.ours(self, self.rounds + 1, watch=watch)
+        operation.ours(self, operation.rounds(self) + 1, watch=watch)
 
     def count_syscalls(self, operation, row):
         if self.counter is None:
@@ -187,5 +187,5 @@ class Bench:
             if key not in row or not server.pids():
                 continue
             watch = self.counter(server.pids())
-            result = measure(self, self.rounds, watch=watch)
+            result = measure(self, operation.rounds(self), watch=watch)
             row[key]['syscalls'] = watch.calls / max(result['ops'], 1)

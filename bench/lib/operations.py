@@ -27,6 +27,10 @@ class Operation:
     stored = 0                      # bytes an operation stores
     connections = None              # those of the bench
     fresh = False                   # wants a store of its own
+    varies = False                  # from window to window: three times as many
+
+    def rounds(self, bench):
+        return bench.rounds * (3 if self.varies else 1)
 
     def prepare(self, bench):
         pass
@@ -112,6 +116,7 @@ class Put(Operation):
         self.etag = etag
         self.connections = connections
         self.fresh = size >= MIB
+        self.varies = size < MIB
         self.name = f'put-{size_name(size)}-{payload}'
         self.title = f'PUT {size_title(size)} {payload}'
         if size >= MIB:
@@ -149,6 +154,7 @@ class Put(Operation):
 class Delete(Operation):
     """Of objects that were put before the first window."""
     name, title = 'delete', 'DELETE'
+    varies = True
     rate = 12000
     path = None
 
@@ -157,7 +163,7 @@ class Delete(Operation):
 
     def prepare(self, bench):
         """A set for each round, for counting system calls, for a profile."""
-        count = self.count(bench) * (bench.rounds + 2)
+        count = self.count(bench) * (self.rounds(bench) + 2)
         self.path = bench.reference.put_directory()
         for server, path in ((bench.store, f'/{BUCKET}/delete'),
                              (bench.reference, self.path)):

@@ -63,7 +63,7 @@ def busiest(server, before):
 def pair(bench, operation, stores, clients):
     """Rounds of one operation against two stores, in turn."""
     results = {n: [] for n in stores}
-    for number in range(bench.rounds):
+    for number in range(operation.rounds(bench)):
         for n, store in stores.items():
             before = {pid: process.schedstat(pid)[0]
                       for pid in store.worker_pids()}
