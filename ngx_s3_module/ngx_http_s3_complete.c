@@ -20,6 +20,7 @@ typedef struct {
     s3_version_t               version;
     uint64_t                   size;
     s3_ref_t                   ref;
+    uint32_t                   lack;
     u_char                     etag[16];
     u_char                     digest[32];
     uint8_t                    digest_len;
@@ -228,6 +229,7 @@ ngx_http_s3_complete_item(ngx_http_s3_ctx_t *s, uint32_t number,
 
     part->found = 1;
     part->version = version;
+    part->lack = s3_upload_part_lack(entry, &part->ref);
     part->size = entry->size;
     part->alg = entry->checksum & 0xf;
     part->digest_len = (uint8_t) digest.len;
@@ -242,6 +244,7 @@ static void
 ngx_http_s3_complete_check(ngx_http_s3_ctx_t *s)
 {
     size_t                   i;
+    uint32_t                 lack;
     uint64_t                 size, want;
     s3_str_t                 value;
     s3_put_t                *put;
@@ -250,6 +253,7 @@ ngx_http_s3_complete_check(ngx_http_s3_ctx_t *s)
 
     op = s->op;
     size = 0;
+    lack = 0;
 
     for (i = 0; i < op->doc.n; i++) {
         if (ngx_http_s3_complete_part(s, i) != NGX_OK) {
@@ -258,6 +262,7 @@ ngx_http_s3_complete_check(ngx_http_s3_ctx_t *s)
         }
 
         size += op->parts[i].size;
+        lack |= op->parts[i].lack;
     }
 
     value = ngx_http_s3_request_header(s, "x-amz-mp-object-size");
@@ -300,6 +305,7 @@ ngx_http_s3_complete_check(ngx_http_s3_ctx_t *s)
     up->meta = s3_meta_blob(&s->meta);
     up->refs = op->refs;
     up->n_refs = op->doc.n;
+    up->lack = lack;
     up->test = s->cond.kind == S3_WRITE_ALWAYS ? NULL
                                                : ngx_http_s3_complete_test;
     up->done = ngx_http_s3_complete_done;

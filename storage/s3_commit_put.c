@@ -175,7 +175,7 @@ s3_put_committed(s3_put_op_t *op)
         lack |= op->store->all & ~(op->ref.mask & op->result.alive);
 
     } else if (op->layout == S3_LAYOUT_BLOBS) {
-        lack |= s3_put_bare(op);
+        lack |= s3_put_bare(op) | (op->put->lack & op->store->all);
     }
 
     if (lack

@@ -443,6 +443,7 @@ s3_upload_make_object(s3_upload_work_t *w)
     put->meta = op->meta;
     put->refs = op->refs;
     put->n_refs = op->n_refs;
+    put->lack = op->lack;
     put->blind = op->test == NULL;
     put->test = s3_upload_object_test;
     put->done = s3_upload_object_done;

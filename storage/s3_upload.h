@@ -104,6 +104,10 @@ unsigned s3_upload_part_number(s3_str_t part_key);
 int s3_upload_part_set(s3_entry_t *e, const s3_ref_t *ref, s3_str_t digest);
 int s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest);
 
+/* Drives of the reference that got no shard when the part was stored.  There is
+ * a note about that, but of the part: what comes of it needs one of its own. */
+uint32_t s3_upload_part_lack(const s3_entry_t *e, const s3_ref_t *ref);
+
 /* The part's data has been coded anew, e is that of the record so far.  Which
  * part of a number is the newest is told by part_version(), not by the
  * entry's. */
@@ -127,6 +131,7 @@ struct s3_upload_op_s {
     s3_str_t meta;
     const s3_ref_t *refs;
     unsigned n_refs;
+    uint32_t lack; /* s3_upload_part_lack() of all of them */
     int (*test)(s3_upload_op_t *op, const s3_entry_t *current);
 
     void (*done)(s3_upload_op_t *op);

@@ -236,3 +236,12 @@ s3_upload_part_get(const s3_entry_t *e, s3_ref_t *ref, s3_str_t *digest)
 
     return s3_ref_decode(p, ref);
 }
+
+
+/* One that was coded anew has a shard on all of them, and names none. */
+
+uint32_t
+s3_upload_part_lack(const s3_entry_t *e, const s3_ref_t *ref)
+{
+    return e->holders ? ref->mask & ~e->holders : 0;
+}

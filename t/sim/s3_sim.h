@@ -249,6 +249,7 @@ struct sim_client_s {
     s3_upload_op_t op;
     uint8_t name[S3_MAX_KEY];
     s3_ref_t refs[SIM_SEGS];
+    uint32_t lacks[SIM_SEGS];
     s3_version_t versions[SIM_SEGS];
 };
 

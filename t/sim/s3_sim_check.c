@@ -293,10 +293,9 @@ heal(void)
         s3_sim_skew(sim_w.proc[p]->loop, sim_w.drift);
     }
 
-    /* of a stray vote nobody is told, nor of a CONFIRM that was lost: they are
-     * found by the look of each minute */
+    /* of a stray vote nobody is told: it is found by the look of each minute */
 
-    if (sim_w.faults & (SIM_F_STRAY | SIM_F_CUT | SIM_F_NET)) {
+    if (sim_w.faults & SIM_F_STRAY) {
         sim_run(DOUBT_SECONDS * SIM_SECOND);
     }
 
@@ -305,6 +304,7 @@ heal(void)
         why = ailing();
 
         if (why == NULL && (scrubbed++ || scrub())) {
+            sim_run(SIM_SECOND); /* CONFIRMs are logged when it is convenient */
             return;
         }
 

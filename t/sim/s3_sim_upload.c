@@ -311,6 +311,7 @@ on_over(s3_upload_op_t *op)
 static void
 operate(sim_client_t *c)
 {
+    unsigned i;
     hist_event_t *e;
     sim_upload_t *u = c->upload;
 
@@ -348,6 +349,11 @@ operate(sim_client_t *c)
     c->op.meta = s3_string("meta");
     c->op.refs = c->refs;
     c->op.n_refs = u->n;
+
+    for (i = 0; i < u->n; i++) {
+        c->op.lack |= c->lacks[i];
+    }
+
     c->op.test = u->conditional ? test : NULL;
     s3_upload_complete(&c->op);
 }
@@ -379,6 +385,8 @@ on_part_item(s3_list_t *list, s3_str_t key, const s3_entry_t *entry)
         if (s3_upload_part_get(entry, &c->refs[number - 1], &digest) != S3_OK) {
             sim_fail("a part without a reference");
         }
+
+        c->lacks[number - 1] = s3_upload_part_lack(entry, &c->refs[number - 1]);
     }
 
     return 0;

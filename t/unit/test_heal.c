@@ -78,7 +78,20 @@ name_of(unsigned i)
 
 
 static void
-put_multi(s3_str_t key, unsigned salt)
+lose_blob(unsigned d, const uint8_t *id)
+{
+    char path[S3_BLOB_PATH];
+    s3_fs_t *fs = s3_memfs_fs(nb.disks[d]);
+
+    s3_blob_path(path, id);
+    CHECK_INT(fs->unlink(fs, path), S3_OK);
+}
+
+
+/* lack: drives that have lost their shard of the first part on the way. */
+
+static void
+put_lacking(s3_str_t key, unsigned salt, uint32_t lack)
 {
     uint8_t *data;
     s3_put_t put;
@@ -94,8 +107,14 @@ put_multi(s3_str_t key, unsigned salt)
     bed_init_put(&b, 0, &put, key, S3_KIND_OBJECT);
     put.refs = refs;
     put.n_refs = 2;
+    put.lack = lack;
     put.entry.etag_parts = 2;
     put.entry.mtime = 12345;
+
+    for (/* void */; lack; lack &= lack - 1) {
+        lose_blob((unsigned) __builtin_ctz(lack), refs[0].id);
+    }
+
     put.meta = s3_string("multi");
     s3_writer_pin(w[0]);
     s3_writer_pin(w[1]);
@@ -105,6 +124,13 @@ put_multi(s3_str_t key, unsigned salt)
     s3_writer_close(w[0]);
     s3_writer_close(w[1]);
     free(data);
+}
+
+
+static void
+put_multi(s3_str_t key, unsigned salt)
+{
+    put_lacking(key, salt, 0);
 }
 
 
@@ -529,6 +555,36 @@ test_unlisted(uint64_t seed)
 }
 
 
+/* A part has lost a shard on the way, and the object that it becomes is known
+ * to all drives: it is made up for, without the scrub. */
+
+static void
+test_lack(uint64_t seed)
+{
+    uint8_t *data = bed_data(MULTI, 5);
+    uint32_t mask;
+
+    make(seed, 4, 2);
+    CHECK_INT(bed_put_bucket(&b), S3_OK);
+    put_lacking(s3_string("multi"), 5, 1u << 2);
+    CHECK(pending(2) > 0);
+    heal(30 * SECOND);
+    CHECK_INT(pending(2), 0);
+    CHECK(stats().rebuilt + stats().recoded > 0);
+
+    for (mask = 1; mask < 16; mask++) {
+        if (__builtin_popcount(mask) == 2) {
+            stop();
+            start(mask);
+            CHECK_INT(bed_get(&b, 1, s3_string("multi"), data, MULTI), S3_OK);
+        }
+    }
+
+    free(data);
+    unmake();
+}
+
+
 /* One drive as it was some time ago.  `known`: others have seen a later state
  * of it, so it is filled; else nobody believes what it alone does not know. */
 
@@ -735,6 +791,7 @@ main(void)
 
     test_lost_segment(16);
     test_open_segment(41);
+    test_lack(42);
 
     for (d = 0; d < 2; d++) {
         test_older(12, 2, 1, d, 0);
