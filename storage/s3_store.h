@@ -262,7 +262,7 @@ struct s3_put_s {
     s3_object_t *object;
     const s3_ref_t *refs;
     unsigned n_refs;
-    uint32_t lack; /* of their drives, those where a shard was lost on the way */
+    uint32_t lack; /* of their drives: where a shard was lost on the way */
 
     const s3_version_t *origin; /* the healer's: see s3_entry_origin() */
     unsigned blind : 1; /* test() is none of the client's: s3_entry_root() */
