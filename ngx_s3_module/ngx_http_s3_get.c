@@ -426,8 +426,7 @@ ngx_http_s3_get_failed(ngx_http_s3_ctx_t *s)
         return;
     }
 
-    s3_reader_close(s->reader);
-    s->reader = NULL;
+    ngx_http_s3_close_reader(s);
 
     if (s->attempts++ < NGX_HTTP_S3_GET_ATTEMPTS) {
         ngx_http_s3_with_object(s, ngx_http_s3_get_found);

@@ -503,6 +503,7 @@ void ngx_http_s3_writer_finish(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step);
 
 /* The object that x-amz-copy-source names, in s->object, then step. */
 void ngx_http_s3_with_source(ngx_http_s3_ctx_t *s, ngx_http_s3_step_pt step);
+void ngx_http_s3_close_reader(ngx_http_s3_ctx_t *s);
 void ngx_http_s3_source_again(ngx_http_s3_ctx_t *s);
 
 /* Bytes of s->object into s->writer, hashing as s->body asks; the writer is

@@ -181,10 +181,7 @@ ngx_http_s3_request_gone(void *data)
 
     s->r = NULL;
 
-    if (s->reader != NULL) {
-        s3_reader_close(s->reader);
-        s->reader = NULL;
-    }
+    ngx_http_s3_close_reader(s);
 
     if (s->body.yield.posted) {
         ngx_delete_posted_event(&s->body.yield);

@@ -180,15 +180,22 @@ ngx_http_s3_source_conditions(ngx_http_s3_ctx_t *s)
 }
 
 
-/* Once more from the beginning, with what the source is now. */
-
 void
-ngx_http_s3_source_again(ngx_http_s3_ctx_t *s)
+ngx_http_s3_close_reader(ngx_http_s3_ctx_t *s)
 {
     if (s->reader != NULL) {
         s3_reader_close(s->reader);
         s->reader = NULL;
     }
+}
+
+
+/* Once more from the beginning, with what the source is now. */
+
+void
+ngx_http_s3_source_again(ngx_http_s3_ctx_t *s)
+{
+    ngx_http_s3_close_reader(s);
 
     if (s->writer != NULL) {
         s3_writer_close(s->writer);
@@ -357,10 +364,7 @@ ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s)
 static void
 ngx_http_s3_pump_end(ngx_http_s3_ctx_t *s)
 {
-    if (s->reader != NULL) {
-        s3_reader_close(s->reader);
-        s->reader = NULL;
-    }
+    ngx_http_s3_close_reader(s);
 
     ngx_http_s3_digest_final(s);
 

@@ -181,7 +181,7 @@ int
 s3_format_save(s3_fs_t *fs, const s3_format_t *f)
 {
     int rc, len;
-    char text[512], store[33], drive[33];
+    char text[512], store[S3_JSON_ID], drive[S3_JSON_ID];
     s3_file_t *file;
 
     s3_json_put_id(store, f->store);
@@ -298,7 +298,7 @@ s3_format_compare(const s3_format_conf_t *conf, const s3_format_t *out,
                   const s3_format_t **model)
 {
     unsigned i;
-    char here[33], there[33];
+    char here[S3_JSON_ID], there[S3_JSON_ID];
 
     *model = NULL;
 

@@ -190,18 +190,20 @@ s3_freeing_unlisted(s3_freeing_t *f)
         f->announced = 1;
     }
 
-    if (f->n == 0 || !s3_pinned(pins, f->data)) {
-        s3_freeing_remove(f);
+    if (f->n && s3_pinned(pins, f->data)) {
 
-    } else if (f->cleaning) {
-        s3_freeing_end(f); /* if they are there the scrub finds them */
+        if (f->cleaning) {
+            s3_freeing_end(f); /* if they are there the scrub finds them */
+            return;
+        }
 
-    } else if (s3_freeing_may_hold(f)) {
-        s3_freeing_hold(f);
-
-    } else {
-        s3_freeing_remove(f);
+        if (s3_freeing_may_hold(f)) {
+            s3_freeing_hold(f);
+            return;
+        }
     }
+
+    s3_freeing_remove(f);
 }
 
 

@@ -44,16 +44,7 @@ s3_forgot_save(s3_local_t *l)
 void
 s3_forgot_tell(s3_local_t *l)
 {
-    uint32_t from = S3_DRIVE_OK;
-
-    __atomic_store_n(&l->zd->refilling, 1, __ATOMIC_RELEASE);
-
-    if (__atomic_compare_exchange_n(&l->zd->state, &from, S3_DRIVE_REFILLING, 0,
-                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-    {
-        s3_zone_fault(l->zd, S3_ZFAULT_NEW, 0);
-    }
-
+    s3_zone_refill(l->zd);
     s3_zone_suspect(l->zone);
     s3_zone_changed(l->zone);
     l->loop->log(l->loop, S3_LOG_ERR,
@@ -79,18 +70,12 @@ s3_forgot_done(s3_task_t *task)
     int rc;
     s3_maintain_t *m = task->ctx;
     s3_local_t *l = m->l;
-    s3_zdrive_t *d = l->zd;
 
     rc = m->rc;
 
     if (rc == S3_OK) {
         s3_local_lock(l);
-        s3_recover_raise(l->zone, d);
-
-        if (s3_version_cmp(&d->floor, &d->memory_since) > 0) {
-            d->memory_since = d->floor;
-        }
-
+        s3_recover_raise(l->zone, l->zd);
         s3_local_unlock(l);
 
         s3_forgot_tell(l);

@@ -656,11 +656,6 @@ s3_mend_raise(s3_local_t *l)
     s3_zseg_t *s;
 
     s3_recover_raise(l->zone, l->zd);
-
-    if (s3_version_cmp(&l->zd->floor, &l->zd->memory_since) > 0) {
-        l->zd->memory_since = l->zd->floor;
-    }
-
     l->zd->recount = 1;
 
     /* it was perhaps the index that kept them from being cleaned */

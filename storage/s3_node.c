@@ -305,12 +305,7 @@ s3_node_forgot(const s3_node_conf_t *conf, s3_zone_t *z, unsigned drive,
     /* should that fail the damage is found again at the next start */
     f->state = S3_FORMAT_REFILL;
     (void) s3_format_save(conf->fs[drive], f);
-    d->refilling = 1;
-
-    if (d->state == S3_DRIVE_OK) {
-        d->state = S3_DRIVE_REFILLING;
-        s3_zone_fault(d, S3_ZFAULT_NEW, 0);
-    }
+    s3_zone_refill(d);
 }
 
 

@@ -401,6 +401,10 @@ s3_recover_raise(s3_zone_t *z, s3_zdrive_t *d)
     if (s3_version_cmp(&now, &d->floor) > 0) {
         d->floor = now;
     }
+
+    if (s3_version_cmp(&d->floor, &d->memory_since) > 0) {
+        d->memory_since = d->floor;
+    }
 }
 
 

@@ -16,9 +16,7 @@ s3_replay_behind(s3_replay_t *rp, s3_zdrive_t *d, uint64_t generation)
 {
     uint64_t known;
 
-    if (rp->r->gentle) {
-        s3_zone_lock(d);
-    }
+    s3_zone_lock(d);
 
     known = rp->r->gentle ? d->manifest_generation : d->manifest_found;
 
@@ -28,9 +26,7 @@ s3_replay_behind(s3_replay_t *rp, s3_zdrive_t *d, uint64_t generation)
         d->manifest_found = generation;
     }
 
-    if (rp->r->gentle) {
-        s3_zone_unlock(d);
-    }
+    s3_zone_unlock(d);
 }
 
 

@@ -472,6 +472,23 @@ s3_zone_fault(s3_zdrive_t *d, s3_zfault_t code, int err)
 }
 
 
+/* It takes part no more until it has got what the others have. */
+
+static inline void
+s3_zone_refill(s3_zdrive_t *d)
+{
+    uint32_t from = S3_DRIVE_OK;
+
+    __atomic_store_n(&d->refilling, 1, __ATOMIC_RELEASE);
+
+    if (__atomic_compare_exchange_n(&d->state, &from, S3_DRIVE_REFILLING, 0,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    {
+        s3_zone_fault(d, S3_ZFAULT_NEW, 0);
+    }
+}
+
+
 /* Something went wrong that leaves the state as it is. */
 
 static inline void

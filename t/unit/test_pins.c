@@ -174,7 +174,31 @@ unmake(void)
 }
 
 
-/* `again` is deleted, else overwritten, by another process than reads it. */
+/* A world, and the first bytes of its object; done: how many. */
+
+static s3_reader_t *
+begin(unsigned store, s3_object_t **object, size_t *done)
+{
+    s3_reader_t *r;
+
+    make();
+    REQUIRE(bed_head(&b, store, KEY, object) == S3_OK);
+    r = open_reader(store, *object);
+    CHECK_INT(next(r, first, done), S3_OK);
+
+    return r;
+}
+
+
+static void
+end(s3_reader_t *r, s3_object_t *object)
+{
+    s3_reader_close(r);
+    s3_object_release(object);
+}
+
+
+/* Overwritten (`again`), or deleted, by another process than reads it. */
 
 static void
 read_on(int again)
@@ -183,10 +207,7 @@ read_on(int again)
     s3_object_t *object;
     s3_reader_t *r;
 
-    make();
-    REQUIRE(bed_head(&b, 0, KEY, &object) == S3_OK);
-    r = open_reader(0, object);
-    CHECK_INT(next(r, first, &done), S3_OK);
+    r = begin(0, &object, &done);
 
     if (again) {
         CHECK_INT(bed_put(&b, 1, KEY, 0, second, SIZE, 0, 65536), S3_OK);
@@ -204,8 +225,7 @@ read_on(int again)
 
     CHECK_INT(r->rc, S3_DONE);
     CHECK_INT(done, SIZE);
-    s3_reader_close(r);
-    s3_object_release(object);
+    end(r, object);
 
     seconds(5);
     CHECK_INT(blobs(), again ? 4 : 0);
@@ -222,18 +242,14 @@ read_no_more(void)
     s3_object_t *object;
     s3_reader_t *r;
 
-    make();
-    REQUIRE(bed_head(&b, 0, KEY, &object) == S3_OK);
-    r = open_reader(0, object);
-    CHECK_INT(next(r, first, &done), S3_OK);
+    r = begin(0, &object, &done);
     CHECK_INT(bed_delete(&b, 1, KEY), S3_OK);
     seconds(3500);
     CHECK_INT(blobs(), 4);
     seconds(200);
     CHECK_INT(blobs(), 0);
 
-    s3_reader_close(r);
-    s3_object_release(object);
+    end(r, object);
     unmake();
 }
 
@@ -245,12 +261,8 @@ reader_dies(void)
 {
     size_t done = 0;
     s3_object_t *object;
-    s3_reader_t *r;
 
-    make();
-    REQUIRE(bed_head(&b, 1, KEY, &object) == S3_OK);
-    r = open_reader(1, object);
-    CHECK_INT(next(r, first, &done), S3_OK);
+    (void) begin(1, &object, &done);
     CHECK_INT(bed_delete(&b, 0, KEY), S3_OK);
     seconds(5);
     CHECK_INT(blobs(), 4);
@@ -278,8 +290,7 @@ open_late(void)
     CHECK_INT(blobs(), 0);
     r = open_reader(0, object);
     CHECK_INT(next(r, first, &done), S3_EUNAVAIL);
-    s3_reader_close(r);
-    s3_object_release(object);
+    end(r, object);
     unmake();
 }
 
@@ -304,8 +315,7 @@ false_alarm(void)
 
     CHECK_INT(r->rc, S3_DONE);
     CHECK_INT(done, SIZE);
-    s3_reader_close(r);
-    s3_object_release(object);
+    end(r, object);
     unmake();
 }
 
@@ -320,10 +330,7 @@ full(void)
     s3_object_t *object;
     s3_reader_t *r;
 
-    make();
-    REQUIRE(bed_head(&b, 0, KEY, &object) == S3_OK);
-    r = open_reader(0, object);
-    CHECK_INT(next(r, first, &done), S3_OK);
+    r = begin(0, &object, &done);
     CHECK_INT(bed_delete(&b, 1, KEY), S3_OK);
     seconds(10);
     CHECK_INT(blobs(), 4);
@@ -334,8 +341,7 @@ full(void)
 
     seconds(5);
     CHECK_INT(blobs(), 0);
-    s3_reader_close(r);
-    s3_object_release(object);
+    end(r, object);
     unmake();
 }
 
