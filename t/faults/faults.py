@@ -56,11 +56,34 @@ def state_of(pid):
     return stat.rpartition(")")[2].split()[:2]
 
 
+def name_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def file_of(pid, fd):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return ""
+
+
+def numbers(path):
+    """What a directory of /proc lists: processes, threads or files.  One that
+    ends meanwhile lists nothing; pathlib's glob would raise."""
+    try:
+        return [int(name) for name in os.listdir(path) if name.isdigit()]
+    except OSError:
+        return []
+
+
 def alive(pid):
     """A process whose first thread has ended has its files open as long as one
     of the others is there."""
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("[0-9]*"):
-        state = state_of(f"{pid}/task/{task.name}")
+    for task in numbers(f"/proc/{pid}/task"):
+        state = state_of(f"{pid}/task/{task}")
         if state is not None and state[0] not in ("Z", "X"):
             return True
     return False
@@ -68,10 +91,10 @@ def alive(pid):
 
 def children(pid):
     found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*"):
-        state = state_of(path.name)
+    for child in numbers("/proc"):
+        state = state_of(child)
         if state and int(state[1]) == pid and state[0] not in ("Z", "X"):
-            found.append(int(path.name))
+            found.append(child)
     return found
 
 
@@ -341,16 +364,11 @@ class World:
         """All that have a file of this world open: masters, workers, of before
         an upgrade and without a master, too."""
         found = set()
-        for path in pathlib.Path("/proc").glob("[0-9]*/fd"):
-            pid = int(path.parent.name)
-            try:
-                if (path.parent / "comm").read_text().strip() != "nginx":
-                    continue
-                if any(os.readlink(fd).startswith(str(self.top))
-                       for fd in path.iterdir()) and alive(pid):
-                    found.add(pid)
-            except OSError:
-                continue
+        for pid in numbers("/proc"):
+            if name_of(pid) == "nginx" and alive(pid) and \
+                    any(file_of(pid, fd).startswith(str(self.top))
+                        for fd in numbers(f"/proc/{pid}/fd")):
+                found.add(pid)
         return found
 
     def kill_all(self):

@@ -28,14 +28,14 @@ def alive(pid):
 
 def children(pid):
     found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            stat = path.read_text()
+            stat = pathlib.Path(f"/proc/{name}/stat").read_text()
         except OSError:
             continue
         state, parent = stat.rpartition(")")[2].split()[:2]
         if int(parent) == pid and state != "Z":
-            found.append(int(path.parent.name))
+            found.append(int(name))
     return found
 
 
