@@ -206,7 +206,7 @@ WORLD_CFLAGS += -DSIM_MEMORY
 WORLD_LINK := -Wl,--wrap=s3_place_init,--wrap=mmap,--wrap=munmap
 endif
 
-WORLD_SIM := $(filter-out t/sim/s3_mockdrive.c,$(wildcard t/sim/s3_*.c)) \
+WORLD_SIM := $(filter-out t/sim/s3_mockdrive%.c,$(wildcard t/sim/s3_*.c)) \
 	t/sim/store_sim.c
 WORLD_PURE := $(wildcard storage/*.c)
 STORE_SIM := $(WORLD)/store_sim
