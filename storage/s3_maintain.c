@@ -482,12 +482,9 @@ static int
 s3_maintain_settled(const s3_memtable_t *t)
 {
     s3_memnode_t *n;
-    s3_mem_state_t state;
 
     for (n = s3_memtable_first(t); n; n = s3_memtable_next(t, n)) {
-        state = s3_memnode_state(n);
-
-        if (state == S3_MEM_PENDING || state == S3_MEM_FAILED) {
+        if (s3_memnode_undone(n)) {
             return 0;
         }
     }

@@ -126,6 +126,16 @@ s3_memnode_state(const s3_memnode_t *n)
     return (s3_mem_state_t) __atomic_load_n(&n->state, __ATOMIC_ACQUIRE);
 }
 
+/* Not durable, and its writer or its settler has yet to say what becomes of
+ * it. */
+static inline int
+s3_memnode_undone(const s3_memnode_t *n)
+{
+    s3_mem_state_t state = s3_memnode_state(n);
+
+    return state == S3_MEM_PENDING || state == S3_MEM_FAILED;
+}
+
 static inline void
 s3_memnode_set(s3_memnode_t *n, s3_mem_state_t state)
 {

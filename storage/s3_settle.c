@@ -211,15 +211,6 @@ s3_settle_owned(const s3_settle_t *st, unsigned owner, uint32_t incarnation)
 }
 
 
-static int
-s3_settle_undone(const s3_memnode_t *n)
-{
-    s3_mem_state_t state = s3_memnode_state(n);
-
-    return state == S3_MEM_PENDING || state == S3_MEM_FAILED;
-}
-
-
 /* Calls for each node of the dead that is pending. */
 
 static void
@@ -234,7 +225,7 @@ s3_settle_nodes(s3_settle_t *st, void (*call)(s3_settle_t *, s3_memnode_t *))
 
         for (n = s3_memtable_first(m); n; n = s3_memtable_next(m, n)) {
             if ((size_t) ((uint8_t *) n - (uint8_t *) m) < st->used[i]
-                && s3_settle_undone(n)
+                && s3_memnode_undone(n)
                 && s3_settle_owned(st, n->owner, n->incarnation))
             {
                 call(st, n);
@@ -342,7 +333,7 @@ s3_settle_done(s3_task_t *task)
     }
 
     for (k = 0; k < st->n_nodes && st->rc == S3_OK; k++) {
-        if (s3_settle_undone(st->nodes[k])) {
+        if (s3_memnode_undone(st->nodes[k])) {
             s3_settle_node(st, st->nodes[k]);
         }
     }
