@@ -194,8 +194,7 @@ def test_hung_processes(long):
         # one that has asked the drive something stays as long as it hangs
         fresh = list(set(world.workers()) - set(old))
         begin = time.monotonic()
-        for pid in fresh:
-            os.kill(pid, signal.SIGKILL)
+        world.kill_workers(fresh)
         until("another worker", 10,
               lambda: set(world.workers()) - set(old) - set(fresh))
         time.sleep(0.5)

@@ -42,10 +42,17 @@ def sh(*command, check=True):
     return r.stdout.decode()
 
 
+PORTS = []      # sockets
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody else is given while this process lives: it stays bound,
+    and who sets SO_REUSEADDR, as nginx does, may listen there all the same."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    PORTS.append(s)
+    return s.getsockname()[1]
 
 
 def state_of(pid):
@@ -359,6 +366,14 @@ class World:
 
     def workers(self):
         return children(self.pid())
+
+    def kill_workers(self, pids=None):
+        """One that is about to end anyway may have ended."""
+        for pid in self.workers() if pids is None else pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def all_pids(self):
         """All that have a file of this world open: masters, workers, of before

@@ -8,6 +8,7 @@ at all is not written to again: the server may still be at it.
 
 import base64
 import collections
+import concurrent.futures
 import hashlib
 import hmac
 import http.client
@@ -15,6 +16,7 @@ import random
 import socket
 import threading
 import time
+import traceback
 import urllib.parse
 import xml.etree.ElementTree as ET
 
@@ -284,10 +286,13 @@ class Worker(threading.Thread):
     def run(self):
         names = [o for o, _ in self.OPERATIONS]
         weights = [w for _, w in self.OPERATIONS]
-        while not self.load.ended.is_set():
-            self.random.choices(names, weights)[0](self)
-            if self.load.pause:
-                time.sleep(self.load.pause)
+        try:
+            while not self.load.ended.is_set():
+                self.random.choices(names, weights)[0](self)
+                if self.load.pause:
+                    time.sleep(self.load.pause)
+        except Exception:
+            self.wrong.append(traceback.format_exc())
         self.client.close()
 
 
@@ -377,11 +382,9 @@ class Load:
                     wrong.append(error)
             client.close()
 
-        threads = [threading.Thread(target=look) for _ in range(4)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for looker in [pool.submit(look) for _ in range(4)]:
+                looker.result()
         wrong += self.check_listing()
         assert not wrong, f"{len(wrong)} wrong: " + "\n".join(wrong[:10])
         return len(keys)

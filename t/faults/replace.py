@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import time
 
 from drives import SMALL, needed
@@ -74,8 +73,7 @@ def test_killed(long):
             victim.path.mkdir()
             for _ in range(4):
                 time.sleep(0.3 + 0.2 * again)
-                for pid in world.workers():
-                    os.kill(pid, signal.SIGKILL)
+                world.kill_workers()
             until("it is new", 30, lambda: formatted(victim.path))
             if again == 1:
                 load.stop()

@@ -11,19 +11,34 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
+PORTS = []      # sockets
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody else is given while this process lives: it stays bound,
+    and who sets SO_REUSEADDR, as nginx does, may listen there all the same."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    PORTS.append(s)
+    return s.getsockname()[1]
 
 
 def alive(pid):
-    """Whether a process runs; a zombie does not."""
+    """Whether a process runs; a zombie does not, unless threads of it do: they
+    have its files open, and locked."""
     try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        tasks = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    for task in tasks:
+        try:
+            stat = pathlib.Path(f"/proc/{pid}/task/{task}/stat").read_text()
+        except OSError:
+            continue
+        if stat.rpartition(")")[2].split()[0] not in ("Z", "X"):
+            return True
+    return False
 
 
 def children(pid):

@@ -133,9 +133,9 @@ def test_a_worker_is_killed(own_server):
             client.put_object(Bucket="first", Key=f"{round_}/{i}",
                               Body=os.urandom(3000))
         until = time.monotonic() + 10
-        while len(one.pids()) < 3 and time.monotonic() < until:
+        while len(pids := one.pids()) < 3 and time.monotonic() < until:
             time.sleep(0.02)  # for the one that follows the last
-        os.kill(one.pids()[1 + round_ % 2], signal.SIGKILL)
+        os.kill(pids[1 + round_ % 2], signal.SIGKILL)
     listed = client.list_objects_v2(Bucket="first")["Contents"]
     assert len(listed) == 100
     for item in listed:

@@ -46,6 +46,14 @@ def requests(server, operation, kind="2xx"):
         f's3_requests_total{{operation="{operation}",status="{kind}"}}']
 
 
+def puts(server, count, seconds=20):
+    """So many are counted; each is when its answer has been sent."""
+    deadline = time.monotonic() + seconds
+    while (got := requests(server, "PutObject")) != count:
+        assert time.monotonic() < deadline, got
+        time.sleep(0.05)
+
+
 def healed(s):
     return all(d["state"] == "ok" and d["repairs_pending"] == 0
                for d in s["drives"])
@@ -182,8 +190,7 @@ def test_damage_is_counted(store):
 
 def test_counters_outlive_workers(store):
     fill(store, "k", 20)
-    before = requests(store, "PutObject")
-    assert before == 20
+    puts(store, 20)
     master, *workers = store.pids()
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
@@ -198,10 +205,7 @@ def test_counters_outlive_workers(store):
     os.kill(master, signal.SIGHUP)
     time.sleep(0.5)
     fill(store, "m", 5)
-    deadline = time.monotonic() + 10
-    while requests(store, "PutObject") != 25:
-        assert time.monotonic() < deadline, requests(store, "PutObject")
-        time.sleep(0.05)
+    puts(store, 25)
 
 
 def test_only_from_this_machine(store):

@@ -638,14 +638,21 @@ sub s3_worker_pids
 }
 
 
+# A process whose first thread has ended has its files open, and locked, as long
+# as one of the others is there.
+
 sub is_alive
 {
     my ($pid) = @_;
 
-    open my $in, '<', "/proc/$pid/stat" or return 0;
-    my $line = <$in>;
+    for my $path (glob "/proc/$pid/task/[0-9]*/stat") {
+        open my $in, '<', $path or next;
+        my $line = <$in>;
 
-    return defined $line && $line !~ /\) Z/;
+        return 1 if defined $line && $line !~ /\) [ZX]/;
+    }
+
+    return 0;
 }
 
 

@@ -22,6 +22,8 @@ my $binary = $ENV{TEST_NGINX_BINARY} || 'nginx';
 my $own_root = !defined $ENV{TEST_NGINX_SERVROOT};
 my $server_pid;
 
+my @held; # ports, as long as we live
+
 our $port = $ENV{TEST_NGINX_PORT} || $ENV{TEST_NGINX_SERVER_PORT}
             || free_port();
 our $servroot = $own_root
@@ -53,11 +55,16 @@ sub bail_out
 }
 
 
+# One that nobody else is given: it stays bound, and nginx may listen there all
+# the same, since it sets SO_REUSEADDR as well.
+
 sub free_port
 {
-    my $socket = IO::Socket::INET->new(Listen => 1, Proto => 'tcp',
+    my $socket = IO::Socket::INET->new(Proto => 'tcp', ReuseAddr => 1,
                                        LocalAddr => '127.0.0.1')
         or die "no free port: $!\n";
+
+    push @held, $socket;
 
     return $socket->sockport;
 }
