@@ -366,6 +366,7 @@ struct s3_drive_s {
     unsigned index;          /* position in the store, 0.. */
     s3_drive_state_t state;  /* reads go on unless MISSING or HUNG */
     unsigned refilling : 1;  /* REFILLING, or would be, were it not FULL, ... */
+    unsigned lost : 1;       /* what its index lists may be damaged */
     uint64_t errors;
 };
 

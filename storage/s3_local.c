@@ -134,6 +134,8 @@ s3_local_look(s3_local_t *l)
     l->drive.state = (s3_drive_state_t) s3_zone_state(l->zd);
     l->drive.refilling =
         __atomic_load_n(&l->zd->refilling, __ATOMIC_ACQUIRE) != 0;
+    l->drive.lost =
+        __atomic_load_n(&l->zd->lost, __ATOMIC_ACQUIRE) == S3_ZLOST_RECORDS;
 }
 
 
@@ -327,6 +329,7 @@ s3_local_create(const s3_local_conf_t *conf, s3_local_t **out)
     l->index = conf->drive;
     l->slot = conf->slot;
     l->incarnation = conf->zone->procs[conf->slot].incarnation;
+    l->parity = conf->parity;
     l->segment_size = conf->segment_size;
     l->part = __atomic_load_n(&l->zd->part, __ATOMIC_ACQUIRE);
     l->encode_last = &l->encode;

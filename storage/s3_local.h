@@ -56,6 +56,7 @@ typedef struct {
     s3_zone_t *zone;
     unsigned drive;
     unsigned slot; /* joined */
+    unsigned parity;
     uint32_t segment_size;
 } s3_local_conf_t;
 

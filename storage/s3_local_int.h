@@ -151,6 +151,7 @@ struct s3_local_s {
     unsigned index;
     unsigned slot;
     uint32_t incarnation;
+    unsigned parity;
     uint32_t segment_size;
 
     s3_index_t ix;

@@ -118,6 +118,7 @@ s3_maintain_manifest(s3_zone_t *z, unsigned drive, int arena, s3_manifest_t *m)
     s3_manifest_init(m);
     m->generation = d->manifest_generation++;
     m->floor = d->floor;
+    m->lost = __atomic_load_n(&d->lost, __ATOMIC_ACQUIRE) == S3_ZLOST_RECORDS;
     m->clock = s3_zone_time(z);
     m->next_table_id = d->next_table_id;
     m->next_segment_id = d->next_segment_id;

@@ -123,6 +123,7 @@ struct s3_maintain_s {
     uint64_t mend_next;    /* ms: not before */
     unsigned mend_tries;
     uint64_t forgot_next; /* ms: not before */
+    unsigned forgot : 1;  /* taken out; format.json does not say so yet */
 
     /* objects, counted beside everything else */
     s3_task_t count_task;
@@ -157,11 +158,13 @@ int s3_mend_needed(const s3_maintain_t *m);
 
 /*
  * s3_maintain_forgot.c: records are lost.  tick: where that is known and the
- * drive is not being filled yet; non-zero as above.  save: format.json says that
- * it is to be filled (blocking); S3_AGAIN: it can't be, too many others are
- * away.  tell: everybody.
+ * drive is not being filled yet; non-zero as above.  take: it is to be filled,
+ * and counts no more from here on; 0: it can't be, too many others are away, or
+ * have lost records themselves (no lock is held, on any thread).  save:
+ * format.json says so, too (blocking).  tell: the log.
  */
 int s3_forgot_tick(s3_maintain_t *m, uint64_t now);
+int s3_forgot_take(s3_zone_t *z, unsigned drive, unsigned parity);
 int s3_forgot_save(s3_local_t *l);
 void s3_forgot_tell(s3_local_t *l);
 

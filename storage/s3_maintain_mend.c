@@ -497,11 +497,16 @@ s3_mend_forgot(s3_mending_t *x)
 {
     s3_local_t *l = x->m->l;
 
-    x->rc = s3_forgot_save(l);
-    x->forgot = x->rc == S3_OK;
+    if (s3_forgot_take(l->zone, l->index, l->parity)) {
+        x->forgot = 1;
+        x->rc = s3_forgot_save(l);
 
-    if (x->rc == S3_AGAIN) {
-        x->rc = s3_zone_absent(l->zone, l->index) ? S3_EUNAVAIL : S3_OK;
+    } else if (s3_zone_absent(l->zone, l->index)) {
+        x->rc = S3_EUNAVAIL;
+
+    } else {
+        /* as soon as another has been filled */
+        __atomic_store_n(&l->zd->lost, S3_ZLOST_RECORDS, __ATOMIC_RELEASE);
     }
 }
 

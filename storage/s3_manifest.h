@@ -76,6 +76,7 @@ typedef struct {
     uint32_t next_segment_id;
     s3_manifest_peer_t peers[S3_MAX_DRIVES]; /* by position */
 
+    unsigned lost : 1;   /* records that were promised: to be filled */
     unsigned repair : 1; /* load(): one of the two files is bad or old: save()
                           * soon */
 } s3_manifest_t;

@@ -222,14 +222,14 @@ s3_manifest_object(const s3_manifest_t *m)
     }
 
     return json_pack(
-        "{s:I,s:I,s:{s:o,s:o,s:I},s:o,s:I,s:I,s:o,s:o,s:o}", "version",
+        "{s:I,s:I,s:{s:o,s:o,s:I},s:o,s:I,s:I,s:b,s:o,s:o,s:o}", "version",
         (json_int_t) S3_MANIFEST_VERSION, "generation",
         (json_int_t) m->generation, "floor", "time",
         s3_manifest_hex(m->floor.time), "rand", s3_manifest_hex(m->floor.rand),
         "node", (json_int_t) m->floor.node, "clock", s3_manifest_hex(m->clock),
         "next_table_id", (json_int_t) m->next_table_id, "next_segment_id",
-        (json_int_t) m->next_segment_id, "tables", tables, "segments", segments,
-        "peers", peers);
+        (json_int_t) m->next_segment_id, "lost", (int) m->lost, "tables",
+        tables, "segments", segments, "peers", peers);
 
 failed:
 
@@ -465,6 +465,7 @@ s3_manifest_get(const json_t *root, s3_manifest_t *m)
         return S3_ECORRUPT;
     }
 
+    m->lost = json_is_true(json_object_get(root, "lost"));
     rc = s3_manifest_get_tables(json_object_get(root, "tables"), m);
 
     if (rc == S3_OK) {

@@ -3,6 +3,7 @@
  */
 
 #include "storage/s3_node_int.h"
+#include "storage/s3_maintain.h"
 #include "storage/s3_settle.h"
 #include "storage/s3_format.h"
 #include "storage/s3_recover.h"
@@ -292,8 +293,7 @@ s3_node_forgot(const s3_node_conf_t *conf, s3_zone_t *z, unsigned drive,
     char line[128];
     s3_zdrive_t *d = &z->drives[drive];
 
-    if (!d->known || d->refilling || !s3_zone_fillable(z, drive, conf->parity))
-    {
+    if (!d->known || d->refilling || !s3_forgot_take(z, drive, conf->parity)) {
         return;
     }
 
@@ -302,10 +302,9 @@ s3_node_forgot(const s3_node_conf_t *conf, s3_zone_t *z, unsigned drive,
              drive + 1);
     s3_node_say(conf, S3_LOG_ERR, line);
 
-    /* should that fail the damage is found again at the next start */
+    /* should that fail the MANIFEST says that records are lost */
     f->state = S3_FORMAT_REFILL;
     (void) s3_format_save(conf->fs[drive], f);
-    s3_zone_refill(d);
 }
 
 
@@ -582,6 +581,7 @@ s3_node_attach(const s3_node_conf_t *conf, s3_loop_t *loop, unsigned slot,
     lc.loop = loop;
     lc.zone = z;
     lc.slot = node->slot;
+    lc.parity = node->parity;
     lc.segment_size =
         conf->segment_size ? (uint32_t) conf->segment_size : S3_SEGMENT_SIZE;
 

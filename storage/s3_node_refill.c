@@ -48,12 +48,14 @@ static void
 s3_node_forgive(s3_zone_t *z, unsigned drive)
 {
     unsigned i;
+    uint32_t lost;
     s3_zseg_t *s;
     s3_zdrive_t *d = &z->drives[drive];
 
     s3_zone_lock(d);
+    lost = __atomic_load_n(&d->lost, __ATOMIC_ACQUIRE);
 
-    for (i = 0; d->lost && i < z->max_segments; i++) {
+    for (i = 0; lost && i < z->max_segments; i++) {
         s = &s3_zone_segments(z, drive)[i];
 
         if (s->id && s->state == S3_SEG_SEALED && s->flags & S3_ZSEG_NOCLEAN) {
@@ -61,7 +63,9 @@ s3_node_forgive(s3_zone_t *z, unsigned drive)
         }
     }
 
-    d->lost = S3_ZLOST_NONE;
+    __atomic_store_n(&d->lost,
+                     lost == S3_ZLOST_RECORDS ? S3_ZLOST_FILLED : S3_ZLOST_NONE,
+                     __ATOMIC_RELEASE);
     s3_zone_unlock(d);
 }
 

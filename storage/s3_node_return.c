@@ -170,7 +170,7 @@ s3_node_return_run(s3_task_t *task)
         && rt->format.state == S3_FORMAT_READY
         && s3_zone_fillable(z, rt->drive, rt->node->parity))
     {
-        /* should that fail the damage is found again at the next start */
+        /* should that fail the MANIFEST says that records are lost */
         rt->format.state = S3_FORMAT_REFILL;
         (void) s3_format_save(rt->fs, &rt->format);
     }

@@ -616,6 +616,11 @@ s3_replay_manifest(s3_replay_t *rp)
         rp->r->corrupt++;
     }
 
+    if (rp->manifest.lost) {
+        s3_recover_say(rp->r, S3_LOG_ERR, "has lost records before");
+        rp->r->corrupt++;
+    }
+
     if (s3_version_cmp(&rp->manifest.floor, &d->floor) > 0) {
         d->floor = rp->manifest.floor;
     }

@@ -10,6 +10,7 @@
  *                                │ key
  *                                ▼
  *                   the drive has it? ──no──► repair(drive, key)
+ *                   and can read it, where it has lost records?
  *
  * A committed version that the old drive was needed for is on W - 1 of the
  * others, so one of any n - W + 1 of them shows it: so many have to be walked
@@ -30,6 +31,8 @@ typedef struct {
     uint64_t bucket;
     s3_version_t version; /* newest record of the source */
     s3_lookup_t lookup;
+    s3_entry_t held; /* as new or newer, on the drive */
+    s3_fetch_t fetch;
     s3_str_t key;
     uint8_t bytes[];
 } s3_refill_key_t;
@@ -148,48 +151,110 @@ s3_refill_repaired(s3_repair_t *rep)
 }
 
 
+/* The drive lacks it. */
+
+static void
+s3_refill_repair(s3_refill_key_t *k)
+{
+    int rc;
+    s3_refill_t *r = k->refill;
+
+    rc = s3_refill_alive(r)
+             ? s3_repair_start(r->store, r->drive, k->bucket, k->key,
+                               &k->version, 0, s3_refill_repaired, r)
+             : S3_EUNAVAIL;
+    free(k);
+
+    if (rc != S3_OK) {
+        s3_refill_job_end(r, rc);
+    }
+}
+
+
+static void
+s3_refill_fetched(s3_req_t *req)
+{
+    int rc = req->rc;
+    s3_fetch_t *fetch = s3_container(req, s3_fetch_t, req);
+    s3_refill_key_t *k = s3_container(fetch, s3_refill_key_t, fetch);
+    s3_refill_t *r = k->refill;
+
+    if (rc == S3_ECORRUPT || rc == S3_EIO) {
+        s3_refill_repair(k);
+        return;
+    }
+
+    if (rc == S3_OK) {
+        free(fetch->buf);
+    }
+
+    /* S3_ENOENT: something newer has come */
+    free(k);
+    s3_refill_job_end(r, rc == S3_ENOENT ? S3_OK : rc);
+}
+
+
+/* The index says that the drive has it. */
+
+static void
+s3_refill_held(s3_refill_key_t *k)
+{
+    s3_refill_t *r = k->refill;
+    s3_drive_t *d = r->store->conf.drives[r->drive];
+
+    if (!d->lost) {
+        free(k);
+        s3_refill_job_end(r, S3_OK);
+        return;
+    }
+
+    k->fetch.req.done = s3_refill_fetched;
+    k->fetch.req.drive = r->drive;
+    k->fetch.bucket = k->bucket;
+    k->fetch.key = k->key;
+    k->fetch.version = k->held.version;
+    k->fetch.hint = &k->held;
+    d->ops->fetch(d, &k->fetch);
+}
+
+
 static void
 s3_refill_looked(s3_req_t *req)
 {
-    int rc;
+    int held, rc = req->rc;
     unsigned i;
     s3_entry_t *e;
     s3_lookup_t *lookup = s3_container(req, s3_lookup_t, req);
     s3_refill_key_t *k = s3_container(lookup, s3_refill_key_t, lookup);
     s3_refill_t *r = k->refill;
 
-    rc = req->rc == S3_OK ? S3_AGAIN : req->rc;
+    if (rc != S3_OK) {
+        free(k);
+        s3_refill_job_end(r, rc);
+        return;
+    }
 
-    for (i = 0; req->rc == S3_OK && i < lookup->n; i++) {
+    held = 0;
+
+    for (i = 0; i < lookup->n; i++) {
         e = &lookup->entries[i];
 
         if (s3_entry_is_record(e) && e->flags & S3_F_CONFIRMED
             && s3_version_cmp(&e->version, &k->version) >= 0)
         {
-            rc = S3_OK;
+            k->held = *e;
+            held = 1;
         }
     }
 
-    if (req->rc == S3_OK) {
-        s3_lookup_release(lookup);
+    s3_lookup_release(lookup);
+
+    if (held) {
+        s3_refill_held(k);
+
+    } else {
+        s3_refill_repair(k);
     }
-
-    if (rc == S3_AGAIN) {
-        rc = s3_refill_alive(r)
-                 ? s3_repair_start(r->store, r->drive, k->bucket, k->key,
-                                   &k->version, 0, s3_refill_repaired, r)
-                 : S3_EUNAVAIL;
-        free(k);
-
-        if (rc != S3_OK) {
-            s3_refill_job_end(r, rc);
-        }
-
-        return;
-    }
-
-    free(k);
-    s3_refill_job_end(r, rc);
 }
 
 

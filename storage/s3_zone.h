@@ -163,8 +163,9 @@ typedef enum {
 
 typedef enum {
     S3_ZLOST_NONE = 0,
-    S3_ZLOST_INDEX,  /* it was made anew from the log */
-    S3_ZLOST_RECORDS /* and some were damaged: it may lack what it has voted */
+    S3_ZLOST_INDEX,   /* it was made anew from the log */
+    S3_ZLOST_RECORDS, /* and some were damaged: it may lack what it has voted */
+    S3_ZLOST_FILLED   /* it has got them; the MANIFEST does not say so yet */
 } s3_zlost_t;
 
 typedef struct {
@@ -182,7 +183,7 @@ typedef struct {
     uint32_t failed;      /* [A] entries that are FAILED: until a restart */
     uint32_t refilling;   /* new at its place: others have what it lacks */
     uint32_t orphans;     /* [A] times a settler could not read this drive */
-    uint32_t lost;        /* s3_zlost_t: when it was recovered */
+    uint32_t lost;        /* [A] s3_zlost_t */
     uint32_t verify;      /* [A] s3_zverify_t: look at MANIFEST and tables */
     uint64_t settled;     /* [A] times that records have lost their writer */
     uint64_t mended;      /* [A] see s3_zone_mended() */
@@ -468,23 +469,6 @@ s3_zone_fault(s3_zdrive_t *d, s3_zfault_t code, int err)
     if (code != S3_ZFAULT_NONE) {
         __atomic_store_n(&d->last_errno, (uint32_t) err, __ATOMIC_RELAXED);
         __atomic_store_n(&d->last_code, (uint32_t) code, __ATOMIC_RELAXED);
-    }
-}
-
-
-/* It takes part no more until it has got what the others have. */
-
-static inline void
-s3_zone_refill(s3_zdrive_t *d)
-{
-    uint32_t from = S3_DRIVE_OK;
-
-    __atomic_store_n(&d->refilling, 1, __ATOMIC_RELEASE);
-
-    if (__atomic_compare_exchange_n(&d->state, &from, S3_DRIVE_REFILLING, 0,
-                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-    {
-        s3_zone_fault(d, S3_ZFAULT_NEW, 0);
     }
 }
 

@@ -352,3 +352,57 @@ s3_nodebed_copy(s3_nodebed_t *nb, unsigned d)
 
     return disk;
 }
+
+
+s3_drive_state_t
+s3_nodebed_state(const s3_nodebed_t *nb, unsigned d)
+{
+    return (s3_drive_state_t) s3_zone_state(&nb->zone->drives[d]);
+}
+
+
+typedef struct {
+    int flag;
+    int rc;
+} s3_nodebed_come_t;
+
+
+static void
+s3_nodebed_came(void *ctx, int rc)
+{
+    s3_nodebed_come_t *c = ctx;
+
+    c->rc = rc;
+    c->flag = 1;
+}
+
+
+int
+s3_nodebed_come(s3_nodebed_t *nb, unsigned j, unsigned d, int replace)
+{
+    int rc;
+    unsigned i;
+    s3_nodebed_come_t c = {0, 0};
+    s3_fs_t *fs = s3_memfs_fs(nb->disks[d]);
+
+    for (i = 0; i < 100; i++) {
+        rc = replace ? s3_node_replace(nb->node[j], d, fs, s3_nodebed_came, &c)
+                     : s3_node_return(nb->node[j], d, fs, s3_nodebed_came, &c);
+
+        if (rc == S3_EEXIST) {
+            return S3_OK;
+        }
+
+        if (rc == S3_OK) {
+            return s3_sim_until(nb->sim, &c.flag) ? c.rc : S3_EBUSY;
+        }
+
+        if (rc != S3_AGAIN && rc != S3_EBUSY) {
+            return rc;
+        }
+
+        s3_sim_sleep(nb->sim, S3_NODEBED_SECOND / 20);
+    }
+
+    return S3_AGAIN;
+}

@@ -76,6 +76,13 @@ void s3_nodebed_kill(s3_nodebed_t *nb, unsigned j); /* kill -9 of one */
 void s3_nodebed_heal(s3_nodebed_t *nb, uint64_t us);
 void s3_nodebed_quit(s3_nodebed_t *nb);
 
+/* As all see it. */
+s3_drive_state_t s3_nodebed_state(const s3_nodebed_t *nb, unsigned d);
+
+/* Process j finds the drive there: s3_node_return(), or s3_node_replace(), and
+ * what comes of it. */
+int s3_nodebed_come(s3_nodebed_t *nb, unsigned j, unsigned d, int replace);
+
 /* Another drive with all that this one has on it now. */
 s3_memfs_t *s3_nodebed_copy(s3_nodebed_t *nb, unsigned d);
 

@@ -48,13 +48,6 @@ stop(void)
 }
 
 
-static s3_drive_state_t
-state(unsigned d)
-{
-    return (s3_drive_state_t) s3_zone_state(&nb.zone->drives[d]);
-}
-
-
 static int
 format_of(unsigned d, s3_format_t *f)
 {
@@ -123,53 +116,6 @@ get_all(unsigned store, unsigned salt)
 }
 
 
-typedef struct {
-    int flag;
-    int rc;
-} come_t;
-
-static void
-came(void *ctx, int rc)
-{
-    come_t *c = ctx;
-
-    c->rc = rc;
-    c->flag = 1;
-}
-
-
-static int
-come(unsigned j, unsigned d, int replace)
-{
-    int rc;
-    unsigned i;
-    come_t c = {0, 0};
-    s3_fs_t *fs = s3_memfs_fs(nb.disks[d]);
-
-    for (i = 0; i < 100; i++) {
-        rc = replace ? s3_node_replace(nb.node[j], d, fs, came, &c)
-                     : s3_node_return(nb.node[j], d, fs, came, &c);
-
-        if (rc == S3_EEXIST) {
-            return S3_OK;
-        }
-
-        if (rc == S3_OK) {
-            REQUIRE(s3_sim_until(b.sim, &c.flag));
-            return c.rc;
-        }
-
-        if (rc != S3_AGAIN && rc != S3_EBUSY) {
-            return rc;
-        }
-
-        s3_sim_sleep(b.sim, SECOND / 20);
-    }
-
-    return S3_AGAIN;
-}
-
-
 /* It is gone for all that have it open. */
 
 static void
@@ -229,7 +175,7 @@ test_formats(void)
     for (i = 0; i < 4; i++) {
         CHECK_INT(format_of(i, &f), S3_OK);
         CHECK_INT(f.state, S3_FORMAT_READY);
-        CHECK_INT(state(i), S3_DRIVE_OK);
+        CHECK_INT(s3_nodebed_state(&nb, i), S3_DRIVE_OK);
         old[i] = nb.disks[i];
     }
 
@@ -238,7 +184,7 @@ test_formats(void)
     s3_nodebed_drives(&nb, 14);
     CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
     CHECK_INT(format_of(0, &f), S3_ENOENT);
-    CHECK_INT(state(0), S3_DRIVE_MISSING);
+    CHECK_INT(s3_nodebed_state(&nb, 0), S3_DRIVE_MISSING);
     CHECK_INT(nb.zone->drives[0].fault_code, S3_ZFAULT_EMPTY);
     CHECK_INT(nb.zone->named, 0);
 
@@ -246,7 +192,7 @@ test_formats(void)
     s3_nodebed_drives(&nb, 6);
     CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
     CHECK_INT(format_of(0, &f), S3_ENOENT);
-    CHECK_INT(state(3), S3_DRIVE_OK);
+    CHECK_INT(s3_nodebed_state(&nb, 3), S3_DRIVE_OK);
     CHECK_INT(nb.zone->named, 1);
 
     /* with both it is */
@@ -254,7 +200,7 @@ test_formats(void)
     CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
     CHECK_INT(format_of(0, &f), S3_OK);
     CHECK_INT(f.state, S3_FORMAT_REFILL);
-    CHECK_INT(state(0), S3_DRIVE_REFILLING);
+    CHECK_INT(s3_nodebed_state(&nb, 0), S3_DRIVE_REFILLING);
 
     /* a store that was being made when the process ended */
     for (i = 0; i < 4; i++) {
@@ -268,7 +214,7 @@ test_formats(void)
     CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
     CHECK_INT(format_of(0, &f), S3_OK);
     CHECK_INT(f.state, S3_FORMAT_NEW);
-    CHECK_INT(state(0), S3_DRIVE_MISSING);
+    CHECK_INT(s3_nodebed_state(&nb, 0), S3_DRIVE_MISSING);
     s3_nodebed_drives(&nb, 0);
     CHECK_INT(s3_nodebed_recover(&nb), S3_OK);
     CHECK_INT(format_of(0, &f), S3_OK);
@@ -300,8 +246,8 @@ test_none(void)
     CHECK_INT(put(0, 1, 0), S3_EUNAVAIL);
 
     for (d = 0; d < 4; d++) {
-        CHECK_INT(come(0, d, 0), S3_OK);
-        CHECK_INT(come(1, d, 0), S3_OK);
+        CHECK_INT(s3_nodebed_come(&nb, 0, d, 0), S3_OK);
+        CHECK_INT(s3_nodebed_come(&nb, 1, d, 0), S3_OK);
         CHECK_INT(named, 2); /* each of the processes, once */
         CHECK(memcmp(name, id, 16) == 0);
 
@@ -322,11 +268,12 @@ test_none(void)
     f.drive[0] ^= 1;
     f.store[0] ^= 1;
     CHECK_INT(s3_format_save(s3_memfs_fs(nb.disks[3]), &f), S3_OK);
-    CHECK_INT(come(0, 3, 0), S3_EFOREIGN);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 3, 0), S3_EFOREIGN);
     f.store[0] ^= 1;
     CHECK_INT(s3_format_save(s3_memfs_fs(nb.disks[3]), &f), S3_OK);
-    CHECK_INT(come(0, 3, 0), S3_EFOREIGN); /* of this one, but another drive */
-    CHECK_INT(state(3), S3_DRIVE_MISSING);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 3, 0),
+              S3_EFOREIGN); /* of this one, but another drive */
+    CHECK_INT(s3_nodebed_state(&nb, 3), S3_DRIVE_MISSING);
     stop();
     s3_nodebed_free(&nb);
 }
@@ -355,7 +302,6 @@ test_replace(unsigned killed)
 {
     unsigned i;
     uint8_t was[16];
-    come_t c = {0, 0};
     s3_format_t f;
     s3_memfs_t *old;
 
@@ -369,8 +315,9 @@ test_replace(unsigned killed)
     /* an empty directory is not taken without a word */
     old = nb.disks[1];
     nb.disks[1] = s3_memfs_create(nb.sim, 1, 0);
-    CHECK_INT(come(0, 1, 0), S3_ENOENT);
-    CHECK_INT(come(0, 1, 1), S3_ENOENT); /* and not while it is in use */
+    CHECK_INT(s3_nodebed_come(&nb, 0, 1, 0), S3_ENOENT);
+    /* nor while it is in use */
+    CHECK_INT(s3_nodebed_come(&nb, 0, 1, 1), S3_ENOENT);
     CHECK_INT(format_of(1, &f), S3_ENOENT);
 
     if (killed) {
@@ -383,32 +330,32 @@ test_replace(unsigned killed)
     /* not before everybody has let go of the old one */
     CHECK_INT(s3_node_forget(nb.node[0], 1), S3_AGAIN);
     CHECK_INT(
-        s3_node_replace(nb.node[0], 1, s3_memfs_fs(nb.disks[1]), came, &c),
+        s3_node_replace(nb.node[0], 1, s3_memfs_fs(nb.disks[1]), NULL, NULL),
         S3_AGAIN);
 
     /* forgotten, but others that are needed are away */
     CHECK_INT(forget(0, 1), S3_OK);
     nb.zone->drives[2].state = S3_DRIVE_MISSING;
     nb.zone->drives[3].state = S3_DRIVE_MISSING;
-    CHECK_INT(come(0, 1, 1), S3_EUNAVAIL);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 1, 1), S3_EUNAVAIL);
     CHECK_INT(format_of(1, &f), S3_ENOENT);
     nb.zone->drives[2].state = S3_DRIVE_OK;
     nb.zone->drives[3].state = S3_DRIVE_OK;
 
-    CHECK_INT(come(0, 1, 1), S3_OK);
-    CHECK_INT(state(1), S3_DRIVE_REFILLING);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 1, 1), S3_OK);
+    CHECK_INT(s3_nodebed_state(&nb, 1), S3_DRIVE_REFILLING);
     CHECK(memcmp(was, nb.zone->drives[1].id, 16) != 0);
     CHECK_INT(format_of(1, &f), S3_OK);
     CHECK_INT(f.state, S3_FORMAT_REFILL);
     CHECK_INT(f.position, 1);
 
     for (i = 1; i < b.n_stores; i++) {
-        CHECK_INT(come(i, 1, 0), S3_OK);
+        CHECK_INT(s3_nodebed_come(&nb, i, 1, 0), S3_OK);
     }
 
     CHECK_INT(put(b.n_stores - 1, 2, 500), S3_OK);
     heal();
-    CHECK_INT(state(1), S3_DRIVE_OK);
+    CHECK_INT(s3_nodebed_state(&nb, 1), S3_DRIVE_OK);
     CHECK_INT(format_of(1, &f), S3_OK);
     CHECK_INT(f.state, S3_FORMAT_READY);
     CHECK_INT(put(b.n_stores - 1, 3, 500), S3_OK);
@@ -425,7 +372,7 @@ test_replace(unsigned killed)
     lose(1);
     nb.disks[1] = old;
     s3_memfs_set_dead(old, 0);
-    CHECK_INT(come(0, 1, 0), S3_EFOREIGN);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 1, 0), S3_EFOREIGN);
     stop();
     s3_nodebed_free(&nb);
 }
@@ -449,9 +396,9 @@ test_back(void)
     CHECK_INT(put(0, 4, 0), S3_OK);
     nb.disks[2] = old;
     s3_memfs_set_dead(old, 0);
-    CHECK_INT(come(0, 2, 0), S3_OK);
-    CHECK_INT(come(1, 2, 0), S3_OK);
-    CHECK_INT(state(2), S3_DRIVE_OK);
+    CHECK_INT(s3_nodebed_come(&nb, 0, 2, 0), S3_OK);
+    CHECK_INT(s3_nodebed_come(&nb, 1, 2, 0), S3_OK);
+    CHECK_INT(s3_nodebed_state(&nb, 2), S3_DRIVE_OK);
     heal();
     lose_any(0);
     stop();
@@ -503,62 +450,6 @@ test_gentle(void)
     CHECK(paused >= 5);
     get_all(0, 0);
     lose_any(0);
-    stop();
-    s3_nodebed_free(&nb);
-}
-
-
-/*
- * A drive is at work as an older copy of itself, and the others come later: they
- * know better, so it is filled.
- */
-
-static void
-test_older(void)
-{
-    unsigned i;
-    s3_memfs_t *old;
-    s3_zdrive_t *d;
-
-    make(23);
-    put_all(0);
-    stop();
-    old = s3_nodebed_copy(&nb, 0);
-
-    s3_nodebed_start(&nb, 0);
-    put_all(7);
-    stop();
-
-    for (i = 0; i < 2; i++) {
-        s3_nodebed_start(&nb, 0);
-        stop();
-    }
-
-    nb.disks[0] = old;
-    s3_nodebed_start(&nb, 0xe);
-    d = &nb.zone->drives[0];
-    CHECK_INT(state(0), S3_DRIVE_OK);
-
-    CHECK_INT(come(0, 1, 0), S3_OK);
-    CHECK_INT(come(0, 2, 0), S3_OK);
-    s3_sim_sleep(b.sim, 20 * SECOND);
-    CHECK_INT(state(0), S3_DRIVE_REFILLING);
-    CHECK_INT(come(0, 3, 0), S3_OK);
-
-    for (i = 1; i < 4; i++) {
-        CHECK_INT(come(1, i, 0), S3_OK);
-    }
-
-    s3_nodebed_heal(&nb, 30 * SECOND);
-    CHECK_INT(state(0), S3_DRIVE_OK);
-    CHECK_INT(d->lost, S3_ZLOST_NONE);
-    get_all(0, 7);
-    get_all(1, 7);
-
-    stop();
-    s3_nodebed_start(&nb, 0);
-    CHECK_INT(state(0), S3_DRIVE_OK);
-    lose_any(7);
     stop();
     s3_nodebed_free(&nb);
 }
@@ -623,7 +514,6 @@ main(void)
     test_replace(1);
     test_back();
     test_gentle();
-    test_older();
     test_starts();
 
     return S3_TEST_END();
