@@ -40,6 +40,21 @@ s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
 }
 
 
+void
+s3_local_queue_late(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                    const s3_version_t *v)
+{
+    s3_confirm_t *c;
+
+    c = s3_confirm_create(l, bucket, key, v);
+
+    if (c) {
+        c->late = 1;
+        s3_confirm_drop(l, c);
+    }
+}
+
+
 /* The CONFIRM of v is durable: its nodes may be relied on. */
 
 static void
@@ -168,6 +183,63 @@ s3_drop_older(s3_op_t *op, s3_view_t *view, unsigned i)
 }
 
 
+/* What is confirmed above v lists none of v's blobs, unless it keeps them. */
+
+static void
+s3_drop_late(s3_op_t *op, s3_view_t *view, unsigned i)
+{
+    unsigned j;
+    s3_item_state_t *x = &view->items[i];
+    s3_item_state_t *newer = s3_view_confirmed(view);
+
+    if (newer == NULL || newer >= x || x->e.kind != S3_KIND_OBJECT
+        || x->e.layout != S3_LAYOUT_BLOBS || x->e.flags & S3_F_CONFIRMED)
+    {
+        return;
+    }
+
+    for (j = 0; j < i; j++) {
+        if (view->items[j].e.flags & S3_F_KEEP) {
+            return;
+        }
+    }
+
+    op->cause = x->e;
+    op->version = newer->e.version;
+    op->aux = 1;
+}
+
+
+static int
+s3_drop_late_decide(s3_op_t *op)
+{
+    int rc;
+    s3_view_t view;
+    s3_item_state_t *x;
+
+    s3_view_init(&view);
+    rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
+                         op->bucket, op->key, &op->version);
+
+    x = rc == S3_OK ? s3_view_version(&view, &op->version) : NULL;
+
+    if (x && x->pending && !x->durable) {
+        rc = s3_op_wait(op, x);
+
+    } else {
+        if (x && x->durable) {
+            s3_drop_late(op, &view, (unsigned) (x - view.items));
+        }
+
+        rc = s3_op_answer(op, rc, S3_ANSWER_NONE);
+    }
+
+    s3_view_done(&view);
+
+    return rc;
+}
+
+
 static int
 s3_drop_decide(s3_op_t *op)
 {
@@ -278,7 +350,8 @@ s3_local_next_drop(s3_local_t *l)
         }
 
         op = s3_op_create(l, c->bucket, s3_str(c->key, c->key_len),
-                          s3_drop_decide, s3_drop_finish, c);
+                          c->late ? s3_drop_late_decide : s3_drop_decide,
+                          s3_drop_finish, c);
         if (op == NULL) {
             free(c);
             continue;

@@ -135,6 +135,7 @@ struct s3_confirm_s {
                          * what it replaces is known; NULL: not known */
     uint32_t segment;   /* place and length of the record it replaces */
     uint32_t length;    /* 0: none */
+    uint8_t late;       /* what follows it was confirmed before it */
     uint8_t logged;
     uint8_t tries;
     uint16_t key_len;
@@ -312,6 +313,10 @@ void s3_local_confirm_free(s3_local_t *l);
 /* The CONFIRM is durable: looked after at the end of the turn. */
 void s3_confirm_drop(s3_local_t *l, s3_confirm_t *c);
 void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
+                         const s3_version_t *v);
+/* v is committed, and a newer one had been confirmed before that was known:
+ * whose drop has left v's blobs alone. */
+void s3_local_queue_late(s3_local_t *l, uint64_t bucket, s3_str_t key,
                          const s3_version_t *v);
 void s3_local_drop_free(s3_local_t *l);
 void s3_local_next_drop(s3_local_t *l);

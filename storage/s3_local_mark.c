@@ -426,6 +426,11 @@ s3_confirm_decide(s3_op_t *op)
 
     if (known || mark->newer_confirmed) {
         mark->confirmed = known != 0;
+
+        if (!known) {
+            s3_local_queue_late(l, op->bucket, op->key, &op->version);
+        }
+
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_YES);
         goto done;
     }

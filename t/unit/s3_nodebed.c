@@ -1,4 +1,5 @@
 #include "t/unit/s3_nodebed.h"
+#include "storage/s3_blob.h"
 
 #include <stdio.h>
 
@@ -405,4 +406,35 @@ s3_nodebed_come(s3_nodebed_t *nb, unsigned j, unsigned d, int replace)
     }
 
     return S3_AGAIN;
+}
+
+
+static int
+s3_nodebed_blob(void *ctx, const char *name)
+{
+    uint8_t id[16];
+
+    *(unsigned *) ctx += s3_blob_parse_name(name, id) == S3_OK;
+
+    return S3_OK;
+}
+
+
+unsigned
+s3_nodebed_blobs(const s3_nodebed_t *nb)
+{
+    char dir[16];
+    s3_fs_t *fs;
+    unsigned i, j, n = 0;
+
+    for (i = 0; i < nb->nc.n; i++) {
+        fs = s3_memfs_fs(nb->disks[i]);
+
+        for (j = 0; j < 256; j++) {
+            snprintf(dir, sizeof(dir), "blob/%02x", j);
+            (void) fs->list(fs, dir, s3_nodebed_blob, &n);
+        }
+    }
+
+    return n;
 }

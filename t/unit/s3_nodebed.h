@@ -83,6 +83,9 @@ s3_drive_state_t s3_nodebed_state(const s3_nodebed_t *nb, unsigned d);
  * what comes of it. */
 int s3_nodebed_come(s3_nodebed_t *nb, unsigned j, unsigned d, int replace);
 
+/* Files below blob/ of all drives. */
+unsigned s3_nodebed_blobs(const s3_nodebed_t *nb);
+
 /* Another drive with all that this one has on it now. */
 s3_memfs_t *s3_nodebed_copy(s3_nodebed_t *nb, unsigned d);
 

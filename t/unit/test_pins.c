@@ -75,39 +75,6 @@ counters(void)
 }
 
 
-/* Files below blob/ of all drives. */
-
-static int
-count_one(void *ctx, const char *name)
-{
-    uint8_t id[16];
-
-    *(unsigned *) ctx += s3_blob_parse_name(name, id) == S3_OK;
-
-    return S3_OK;
-}
-
-
-static unsigned
-blobs(void)
-{
-    char dir[16];
-    s3_fs_t *fs;
-    unsigned i, j, n = 0;
-
-    for (i = 0; i < b.n; i++) {
-        fs = s3_memfs_fs(nb.disks[i]);
-
-        for (j = 0; j < 256; j++) {
-            snprintf(dir, sizeof(dir), "blob/%02x", j);
-            (void) fs->list(fs, dir, count_one, &n);
-        }
-    }
-
-    return n;
-}
-
-
 static void
 seconds(unsigned n)
 {
@@ -162,7 +129,7 @@ make(void)
     s3_nodebed_start(&nb, 0);
     REQUIRE(bed_put(&b, 0, KEY, 0, first, SIZE, 0, 65536) == S3_OK);
     seconds(1);
-    CHECK_INT(blobs(), 4);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
 }
 
 
@@ -217,7 +184,7 @@ read_on(int again)
     }
 
     seconds(300);
-    CHECK_INT(blobs(), again ? 8 : 4);
+    CHECK_INT(s3_nodebed_blobs(&nb), again ? 8 : 4);
 
     while (next(r, first, &done) == S3_OK) {
         seconds(10);
@@ -228,7 +195,7 @@ read_on(int again)
     end(r, object);
 
     seconds(5);
-    CHECK_INT(blobs(), again ? 4 : 0);
+    CHECK_INT(s3_nodebed_blobs(&nb), again ? 4 : 0);
     unmake();
 }
 
@@ -245,9 +212,9 @@ read_no_more(void)
     r = begin(0, &object, &done);
     CHECK_INT(bed_delete(&b, 1, KEY), S3_OK);
     seconds(3500);
-    CHECK_INT(blobs(), 4);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
     seconds(200);
-    CHECK_INT(blobs(), 0);
+    CHECK_INT(s3_nodebed_blobs(&nb), 0);
 
     end(r, object);
     unmake();
@@ -265,11 +232,11 @@ reader_dies(void)
     (void) begin(1, &object, &done);
     CHECK_INT(bed_delete(&b, 0, KEY), S3_OK);
     seconds(5);
-    CHECK_INT(blobs(), 4);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
 
     s3_nodebed_kill(&nb, 1);
     seconds(10);
-    CHECK_INT(blobs(), 0);
+    CHECK_INT(s3_nodebed_blobs(&nb), 0);
     unmake();
 }
 
@@ -287,7 +254,7 @@ open_late(void)
     REQUIRE(bed_head(&b, 0, KEY, &object) == S3_OK);
     CHECK_INT(bed_delete(&b, 1, KEY), S3_OK);
     seconds(5);
-    CHECK_INT(blobs(), 0);
+    CHECK_INT(s3_nodebed_blobs(&nb), 0);
     r = open_reader(0, object);
     CHECK_INT(next(r, first, &done), S3_EUNAVAIL);
     end(r, object);
@@ -333,14 +300,14 @@ full(void)
     r = begin(0, &object, &done);
     CHECK_INT(bed_delete(&b, 1, KEY), S3_OK);
     seconds(10);
-    CHECK_INT(blobs(), 4);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
 
     for (i = 0; i < 4; i++) {
         nb.zone->drives[i].state = S3_DRIVE_FULL;
     }
 
     seconds(5);
-    CHECK_INT(blobs(), 0);
+    CHECK_INT(s3_nodebed_blobs(&nb), 0);
     end(r, object);
     unmake();
 }

@@ -297,10 +297,76 @@ test_superseded(uint64_t seed)
 }
 
 
+/* CONFIRMs of one process that are late: held back, and all sent at once. */
+
+static s3_drive_ops_t late_ops;
+static const s3_drive_ops_t *real_ops;
+static s3_mark_t *late[64];
+static s3_drive_t *late_at[64];
+static unsigned n_late;
+
+
+static void
+late_confirm(s3_drive_t *d, s3_mark_t *mark)
+{
+    REQUIRE(n_late < 64);
+    late_at[n_late] = d;
+    late[n_late++] = mark;
+}
+
+
+/* What is confirmed after its successor was goes all the same. */
+
+static void
+test_late(uint64_t seed)
+{
+    size_t len = 500000;
+    uint8_t *data;
+    unsigned i;
+    s3_store_t *store;
+
+    make(seed, 4, 2);
+    data = bed_data(len, 1);
+    store = b.store[0];
+    real_ops = store->conf.drives[0]->ops;
+    late_ops = *real_ops;
+    late_ops.confirm = late_confirm;
+    n_late = 0;
+
+    CHECK_INT(bed_put(&b, 1, name_of(1), 0, data, len, 0, 60000), S3_OK);
+    s3_sim_sleep(b.sim, S3_NODEBED_SECOND);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
+
+    for (i = 0; i < 4; i++) {
+        store->conf.drives[i]->ops = &late_ops;
+    }
+
+    CHECK_INT(bed_put(&b, 0, name_of(1), 0, data, len, 0, 60001), S3_OK);
+    CHECK_INT(bed_put(&b, 1, name_of(1), 0, data, len, 0, 60002), S3_OK);
+    s3_sim_sleep(b.sim, S3_NODEBED_SECOND);
+    CHECK_INT(n_late, 4);
+
+    for (i = 0; i < 4; i++) {
+        store->conf.drives[i]->ops = real_ops;
+    }
+
+    for (i = 0; i < n_late; i++) {
+        real_ops->confirm(late_at[i], late[i]);
+    }
+
+    s3_sim_sleep(b.sim, 5 * S3_NODEBED_SECOND);
+    CHECK_INT(s3_nodebed_blobs(&nb), 4);
+    CHECK_INT(bed_get(&b, 0, name_of(1), data, len), S3_OK);
+    free(data);
+    unmake();
+}
+
+
 int
 main(void)
 {
     test_superseded(6);
+    test_late(7);
     test_life(1, 4, 2);
     test_life(2, 1, 0);
     test_life(3, 3, 1);
