@@ -352,7 +352,7 @@ ngx_http_s3_pump_failed(ngx_http_s3_ctx_t *s)
 
     rc = s->reader->rc;
 
-    if (s->attempts++ == NGX_HTTP_S3_SOURCE_ATTEMPTS) {
+    if (s->attempts++ >= NGX_HTTP_S3_SOURCE_ATTEMPTS) {
         ngx_http_s3_error_rc(s, rc);
         return;
     }
