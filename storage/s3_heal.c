@@ -26,11 +26,12 @@
 struct s3_heal_s {
     s3_store_t *store; /* NULL: destroyed */
     unsigned refs;
-    unsigned jobs;
+    unsigned n_jobs;
     unsigned failed; /* of this pass */
     unsigned rest;   /* ticks until the next pass */
     unsigned delay;  /* of the next rest, where the pass fails */
     uint32_t up;     /* drives that could be written to at its start */
+    uint32_t up_now; /* ... at the last tick */
     unsigned on : 1;
     unsigned passing : 1;
     unsigned scanning : 1;
@@ -40,6 +41,7 @@ struct s3_heal_s {
     s3_pending_count_t *count;
     s3_timer_t timer;
     s3_pending_t pending;
+    s3_note_jobs_t jobs;
     uint32_t unread; /* drives of which not all notes were read */
 
     unsigned drive; /* whose notes are being read */
@@ -73,133 +75,35 @@ s3_heal_release(s3_heal_t *heal)
 }
 
 
-/* Jobs.  Each counts on the healer, which outlives the store. */
-
-static void
-s3_heal_job_end(s3_heal_t *heal)
-{
-    heal->jobs--;
-    s3_heal_go(heal);
-    s3_heal_release(heal);
-}
-
-
-static void
-s3_heal_done(s3_heal_t *heal, unsigned target)
-{
-    s3_store_t *store;
-
-    store = heal->pending.store;
-    store->stats.repaired++;
-    s3_drive_count(store->conf.drives[target], repaired);
-    s3_pending_worked(store, target);
-}
-
+/* Each job counts on the healer, which outlives the store. */
 
 static void
 s3_heal_failed(s3_heal_t *heal, unsigned target)
 {
-    heal->pending.store->stats.failed++;
     heal->failed++;
     s3_pending_add(&heal->pending, target);
 }
 
 
-/* A part's blobs may be an object's by now, whose record says nothing of what
- * the part's note is about: the object is repaired, too. */
-
-typedef struct {
-    s3_heal_t *heal;
-    unsigned target;
-    uint64_t bucket;
-    s3_version_t version;
-    size_t key_len;
-    uint8_t key[];
-} s3_heal_part_t;
-
-
 static void
-s3_heal_whole_repaired(s3_repair_t *rep)
+s3_heal_worked(void *ctx, unsigned target, int rc)
 {
-    s3_heal_part_t *part = rep->ctx;
-    s3_heal_t *heal = part->heal;
+    s3_heal_t *heal = ctx;
+    s3_store_t *store = heal->jobs.store;
 
-    if (rep->rc == S3_OK) {
-        s3_heal_done(heal, part->target);
-        s3_unnote(rep->store, part->target, rep->store->all, part->bucket,
-                  s3_str(part->key, part->key_len), &part->version);
+    if (rc == S3_OK) {
+        store->stats.repaired++;
+        s3_drive_count(store->conf.drives[target], repaired);
+        s3_pending_worked(store, target);
 
     } else {
-        s3_heal_failed(heal, part->target);
+        store->stats.failed++;
+        s3_heal_failed(heal, target);
     }
 
-    free(part);
-    s3_heal_job_end(heal);
-}
-
-
-/* 1: has been begun. */
-
-static int
-s3_heal_whole(s3_repair_t *rep)
-{
-    int rc;
-    size_t len;
-    s3_heal_part_t *part;
-
-    part = malloc(sizeof(*part) + rep->key.len);
-    if (part == NULL) {
-        return 0;
-    }
-
-    part->heal = rep->ctx;
-    part->target = rep->target;
-    part->bucket = rep->bucket;
-    part->version = rep->version;
-    part->key_len = rep->key.len;
-    memcpy(part->key, rep->key.data, rep->key.len);
-
-    for (len = 0; len < part->key_len && part->key[len]; len++) {
-        /* void */
-    }
-
-    rc = s3_repair_start(rep->store, rep->target,
-                         rep->bucket - S3_SPACE_PARTS + S3_SPACE_OBJECTS,
-                         s3_str(part->key, len), &s3_version_none, 1,
-                         s3_heal_whole_repaired, part);
-    if (rc != S3_OK) {
-        free(part);
-    }
-
-    return rc == S3_OK;
-}
-
-
-static void
-s3_heal_repaired(s3_repair_t *rep)
-{
-    s3_heal_t *heal = rep->ctx;
-
-    if (rep->rc == S3_OK && rep->bucket >= S3_BUCKET_FIRST
-        && (rep->bucket & 3) == S3_SPACE_PARTS)
-    {
-        if (s3_heal_whole(rep)) {
-            return;
-        }
-
-        rep->rc = S3_ENOMEM;
-    }
-
-    if (rep->rc == S3_OK) {
-        s3_heal_done(heal, rep->target);
-        s3_unnote(rep->store, rep->target, rep->store->all, rep->bucket,
-                  rep->key, &rep->version);
-
-    } else {
-        s3_heal_failed(heal, rep->target);
-    }
-
-    s3_heal_job_end(heal);
+    heal->n_jobs--;
+    s3_heal_go(heal);
+    s3_heal_release(heal);
 }
 
 
@@ -252,16 +156,15 @@ s3_heal_note(s3_heal_t *heal, const s3_item_t *item)
     version = item->entries[0].version;
 
     heal->refs++;
-    heal->jobs++;
+    heal->n_jobs++;
 
-    if (s3_repair_start(heal->store, target, bucket,
-                        s3_str(item->key.data + 9, item->key.len - 9), &version,
-                        1, s3_heal_repaired, heal)
+    if (s3_note_job_start(&heal->jobs, target, bucket,
+                          s3_str(item->key.data + 9, item->key.len - 9),
+                          &version)
         != S3_OK)
     {
-        heal->failed++;
-        s3_pending_add(&heal->pending, target);
-        heal->jobs--;
+        s3_heal_failed(heal, target);
+        heal->n_jobs--;
         heal->refs--;
         return 0;
     }
@@ -392,7 +295,7 @@ s3_heal_walk(s3_heal_t *heal)
 {
     while (heal->on && heal->store) {
 
-        if (heal->jobs >= S3_HEAL_JOBS || heal->scanning) {
+        if (heal->n_jobs >= S3_HEAL_JOBS || heal->scanning) {
             return;
         }
 
@@ -406,7 +309,7 @@ s3_heal_walk(s3_heal_t *heal)
         }
 
         if (!s3_heal_scan(heal)) {
-            if (heal->jobs == 0) {
+            if (heal->n_jobs == 0) {
                 s3_heal_pass_over(heal);
             }
 
@@ -464,6 +367,13 @@ s3_heal_refill(s3_heal_t *heal)
 
 
 static void
+s3_heal_forget(s3_heal_t *heal)
+{
+    memset(&heal->jobs.healed, 0, sizeof(heal->jobs.healed));
+}
+
+
+static void
 s3_heal_pass_begin(s3_heal_t *heal)
 {
     heal->due = 0;
@@ -475,6 +385,7 @@ s3_heal_pass_begin(s3_heal_t *heal)
     heal->target = 0;
     heal->from_len = 0;
     s3_pending_begin(&heal->pending, heal->store);
+    s3_heal_forget(heal);
 }
 
 
@@ -512,6 +423,13 @@ s3_heal_pass(s3_heal_t *heal)
     uint32_t up;
 
     up = s3_store_voters(heal->store, 0);
+
+    /* what comes back need not be what has gone */
+
+    if (up != heal->up_now) {
+        heal->up_now = up;
+        s3_heal_forget(heal);
+    }
 
     if (heal->passing || heal->counting
         || (heal->rest && heal->rest-- && up == heal->up))
@@ -613,6 +531,9 @@ s3_store_heal(s3_store_t *store, int on)
         }
 
         heal->store = store;
+        heal->jobs.store = store;
+        heal->jobs.done = s3_heal_worked;
+        heal->jobs.ctx = heal;
         s3_pending_begin(&heal->pending, store);
         heal->refs = 1;
         heal->delay = S3_HEAL_REST;

@@ -1,14 +1,15 @@
 /*
  * What the healer's files share.
  *
- *   s3_heal.c     the service: works off notes, starts the others
- *   s3_doubts.c   versions that nobody decides any more
- *   s3_pending.c  how much is left to do, for those who look
- *   s3_repair.c   one key for one drive: blobs rebuilt, record pushed
- *   s3_recode.c   one object written again, over all drives that are up
- *   s3_walk.c     all keys that one drive has, in an order that loses none
- *   s3_refill.c   everything for a drive that is new at its place
- *   s3_scrub.c    everything read in a period; leaks
+ *   s3_heal.c        the service: reads the notes, starts the others
+ *   s3_heal_note.c   one note worked off
+ *   s3_doubts.c      versions that nobody decides any more
+ *   s3_pending.c     how much is left to do, for those who look
+ *   s3_repair.c      one key for one drive: blobs rebuilt, record pushed
+ *   s3_recode.c      one object written again, over all drives that are up
+ *   s3_walk.c        all keys that one drive has, in an order that loses none
+ *   s3_refill.c      everything for a drive that is new at its place
+ *   s3_scrub.c       everything read in a period; leaks
  *
  *            notes ──┐
  *   refill: walk ────┼──► repair(drive, key) ──► shard and record there
@@ -40,9 +41,37 @@ typedef struct s3_scrub_s s3_scrub_t;
 
 
 /*
+ * What the repairs of one pass have come to, by the version of the object: what
+ * a version lists never changes, so a drive that has once got all of it has it.
+ * Damage that is met later has notes of its own.  A few of them: one that is
+ * not found any more is worked out again.
+ */
+
+#define S3_HEALED_MAX 256
+
+typedef struct {
+    s3_version_t version;
+    uint64_t bucket;
+    unsigned target;
+    int rc;
+} s3_healed_item_t;
+
+typedef struct {
+    s3_healed_item_t items[S3_HEALED_MAX];
+} s3_healed_t;
+
+/* 1: rc is what came of it. */
+int s3_healed_get(const s3_healed_t *healed, unsigned target, uint64_t bucket,
+                  const s3_version_t *version, int *rc);
+void s3_healed_put(s3_healed_t *healed, unsigned target, uint64_t bucket,
+                   const s3_version_t *version, int rc);
+
+
+/*
  * The newest version of a key for the drive `target`.  rc S3_OK: the drive has
  * it, durable, with its shards; or something newer has it noted.  version is
- * the newest one then, not older than the one given.
+ * the newest one then, not older than the one given.  tried is the one that rc
+ * is about, with all that it lists, or none.
  */
 
 struct s3_repair_s {
@@ -51,10 +80,12 @@ struct s3_repair_s {
     uint64_t bucket;
     s3_str_t key;
     s3_version_t version;
+    s3_version_t tried;
     int rc;
 
     void (*done)(s3_repair_t *repair);
     void *ctx;
+    const s3_healed_t *healed;
 
     unsigned recode : 1; /* where it gains something */
     unsigned judged : 1; /* whether the part is an orphan */
@@ -67,8 +98,10 @@ struct s3_repair_s {
     uint8_t bytes[];
 };
 
+/* healed: versions that need not be tried again, or NULL; it outlives this. */
 int s3_repair_start(s3_store_t *store, unsigned target, uint64_t bucket,
                     s3_str_t key, const s3_version_t *version, int recode,
+                    const s3_healed_t *healed,
                     void (*done)(s3_repair_t *repair), void *ctx);
 
 
@@ -78,11 +111,34 @@ int s3_recode_gain(s3_store_t *store, const s3_entry_t *e, s3_str_t refs);
 
 /*
  * Writes the object again under a new version, everything else as it is, if it
- * is still the newest.  Takes its own reference.  S3_OK; S3_ECONFLICT: there
- * is a newer one; else nothing changed (S3_EDOUBT: perhaps it did).
+ * is still the newest.  Takes its own reference.  S3_OK, and `made` is the new
+ * version where none of its blobs is an old one, else none; S3_ECONFLICT: there
+ * is a newer one; S3_DONE: it takes too long, and stays as it is; else nothing
+ * changed (S3_EDOUBT: perhaps it did).
  */
 int s3_recode_start(s3_store_t *store, s3_object_t *object,
-                    void (*done)(void *ctx, int rc), void *ctx);
+                    void (*done)(void *ctx, int rc, const s3_version_t *made),
+                    void *ctx);
+
+
+/*
+ * Notes that are being worked off.  done() once for each: S3_OK, and the note
+ * goes; else it stays.
+ */
+
+typedef struct s3_note_job_s s3_note_job_t;
+
+typedef struct {
+    s3_store_t *store;
+    void (*done)(void *ctx, unsigned target, int rc);
+    void *ctx;
+    s3_note_job_t *jobs; /* that have come to their objects */
+    s3_healed_t healed;
+} s3_note_jobs_t;
+
+/* S3_ENOMEM: done() won't be called. */
+int s3_note_job_start(s3_note_jobs_t *jobs, unsigned target, uint64_t bucket,
+                      s3_str_t key, const s3_version_t *version);
 
 
 /*

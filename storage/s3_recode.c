@@ -22,14 +22,15 @@
  */
 
 /* No record lists the new blobs before the end: they must not get as old as
- * what the scrub takes for a leak. */
+ * what the scrub takes for a leak.  What takes longer would the next time,
+ * too: that is no failure, and the scrub alone tries it again. */
 #define S3_RECODE_MAX (12 * 60 * 60 * 1000ULL) /* ms */
 
 
 struct s3_recode_s {
     s3_store_t *store;
     s3_object_t *object;
-    void (*done)(void *ctx, int rc);
+    void (*done)(void *ctx, int rc, const s3_version_t *made);
     void *ctx;
 
     s3_ref_t *refs;
@@ -37,7 +38,8 @@ struct s3_recode_s {
     unsigned ref;   /* the one being copied */
     uint32_t *made; /* by ref: drives of its new blob, 0 where it stays */
     s3_version_t origin;
-    uint64_t began; /* ms */
+    s3_version_t version; /* what has come of it */
+    uint64_t began;       /* ms */
 
     s3_object_t *part; /* of the reader: one reference */
     s3_reader_t *reader;
@@ -134,8 +136,9 @@ s3_recode_gain(s3_store_t *store, const s3_entry_t *e, s3_str_t refs)
 static void
 s3_recode_free(s3_recode_t *rec, int rc)
 {
-    void (*done)(void *ctx, int rc) = rec->done;
+    void (*done)(void *ctx, int rc, const s3_version_t *made) = rec->done;
     void *ctx = rec->ctx;
+    s3_version_t made = rec->version;
 
     s3_object_release(rec->object);
     s3_store_release(rec->store);
@@ -143,7 +146,7 @@ s3_recode_free(s3_recode_t *rec, int rc)
     free(rec->made);
     free(rec);
 
-    done(ctx, rc);
+    done(ctx, rc, &made);
 }
 
 
@@ -212,10 +215,29 @@ s3_recode_end(s3_recode_t *rec, int rc)
 
 /* The new version. */
 
+static int
+s3_recode_all_made(const s3_recode_t *rec)
+{
+    unsigned i;
+
+    for (i = 0; i < rec->n_refs; i++) {
+        if (rec->refs[i].size && rec->made[i] == 0) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 static void
 s3_recode_put_done(s3_put_t *put)
 {
     s3_recode_t *rec = put->ctx;
+
+    if (put->rc == S3_OK && s3_recode_all_made(rec)) {
+        rec->version = put->version;
+    }
 
     s3_recode_end(rec, put->rc == S3_EPRECOND ? S3_ECONFLICT : put->rc);
 }
@@ -499,7 +521,7 @@ s3_recode_next(s3_recode_t *rec)
 
     if (rec->store->loop->mono_ms(rec->store->loop) - rec->began
         > S3_RECODE_MAX) {
-        s3_recode_end(rec, S3_EUNAVAIL);
+        s3_recode_end(rec, S3_DONE);
         return;
     }
 
@@ -518,7 +540,8 @@ s3_recode_next(s3_recode_t *rec)
 
 int
 s3_recode_start(s3_store_t *store, s3_object_t *object,
-                void (*done)(void *ctx, int rc), void *ctx)
+                void (*done)(void *ctx, int rc, const s3_version_t *made),
+                void *ctx)
 {
     unsigned i;
     s3_recode_t *rec;

@@ -161,7 +161,7 @@ s3_refill_repair(s3_refill_key_t *k)
 
     rc = s3_refill_alive(r)
              ? s3_repair_start(r->store, r->drive, k->bucket, k->key,
-                               &k->version, 0, s3_refill_repaired, r)
+                               &k->version, 0, NULL, s3_refill_repaired, r)
              : S3_EUNAVAIL;
     free(k);
 

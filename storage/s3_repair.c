@@ -15,6 +15,7 @@
  */
 
 
+static int s3_repair_ask(s3_repair_t *rep);
 static void s3_repair_blobs(s3_repair_t *rep);
 static void s3_repair_end(s3_repair_t *rep, int rc);
 
@@ -76,6 +77,10 @@ s3_repair_pushed(s3_ballot_t *ballot)
              : S3_EUNAVAIL;
 
     rep->known = rc == S3_OK;
+
+    if (ballot->tally.gone & s3_bit(rep->target)) {
+        rep->tried = s3_version_none;
+    }
 
     if (rc == S3_OK) {
         rc = rep->lost ? S3_ECORRUPT : rep->recode_rc;
@@ -147,25 +152,52 @@ s3_repair_blobs(s3_repair_t *rep)
 }
 
 
+/* A version whose blobs are partly old ones: the drive may lack those still. */
+
 static void
-s3_repair_recoded(void *ctx, int rc)
+s3_repair_again(s3_repair_t *rep)
+{
+    s3_payload_release(rep->payload);
+    s3_object_release(rep->object);
+    rep->payload = NULL;
+    rep->object = NULL;
+    rep->recode = 0;
+
+    if (s3_repair_ask(rep) != S3_OK) {
+        s3_repair_end(rep, S3_ENOMEM);
+    }
+}
+
+
+static void
+s3_repair_recoded(void *ctx, int rc, const s3_version_t *made)
 {
     s3_repair_t *rep = ctx;
-
-    /* what came in between has notes of its own */
 
     if (rc == S3_OK) {
         rep->store->stats.recoded++;
     }
 
     if (rc == S3_OK || rc == S3_ECONFLICT || rep->store->closed) {
-        s3_repair_end(rep, rep->store->closed ? S3_EUNAVAIL : S3_OK);
+        rep->tried = *made;
+
+        if (rep->store->closed) {
+            s3_repair_end(rep, S3_EUNAVAIL);
+
+        } else if (rc == S3_OK && s3_version_is_none(made)) {
+            s3_repair_again(rep);
+
+        } else {
+            /* what came in between has notes of its own */
+            s3_repair_end(rep, S3_OK);
+        }
+
         return;
     }
 
     /* at least what was there before; the rest is tried again */
 
-    rep->recode_rc = rc;
+    rep->recode_rc = rc == S3_DONE ? S3_OK : rc;
     s3_repair_blobs(rep);
 }
 
@@ -187,6 +219,7 @@ s3_repair_gathered(s3_gather_t *g)
     record.entry.offset = 0;
     record.entry.length = 0;
 
+    rep->tried = record.entry.version;
     rep->payload = s3_payload_create(g->store, &record, g->data);
 
     if (rep->payload == NULL) {
@@ -231,6 +264,7 @@ s3_repair_settled(s3_settle_t *settle)
 static void
 s3_repair_newest(s3_newest_t *nw)
 {
+    int rc;
     s3_repair_t *rep = nw->ctx;
 
     if (nw->rc == S3_ENOENT) {
@@ -255,6 +289,14 @@ s3_repair_newest(s3_newest_t *nw)
                                NULL);
     }
 
+    if (rep->healed
+        && s3_healed_get(rep->healed, rep->target, rep->bucket,
+                         &nw->entry.version, &rc))
+    {
+        s3_repair_end(rep, rc);
+        return;
+    }
+
     /* the others' copy, not what the target may have of it */
 
     if (s3_gather_start(nw->store, nw->bucket, nw->key, &nw->entry,
@@ -267,10 +309,19 @@ s3_repair_newest(s3_newest_t *nw)
 }
 
 
+static int
+s3_repair_ask(s3_repair_t *rep)
+{
+    return s3_newest_start(rep->store, rep->bucket, rep->key, S3_NEWEST_QUIET,
+                           s3_repair_newest, rep);
+}
+
+
 int
 s3_repair_start(s3_store_t *store, unsigned target, uint64_t bucket,
                 s3_str_t key, const s3_version_t *version, int recode,
-                void (*done)(s3_repair_t *repair), void *ctx)
+                const s3_healed_t *healed, void (*done)(s3_repair_t *repair),
+                void *ctx)
 {
     s3_repair_t *rep;
 
@@ -290,13 +341,11 @@ s3_repair_start(s3_store_t *store, unsigned target, uint64_t bucket,
     rep->key = s3_str(rep->bytes, key.len);
     rep->version = *version;
     rep->recode = recode != 0;
+    rep->healed = healed;
     rep->done = done;
     rep->ctx = ctx;
 
-    if (s3_newest_start(store, bucket, rep->key, S3_NEWEST_QUIET,
-                        s3_repair_newest, rep)
-        != S3_OK)
-    {
+    if (s3_repair_ask(rep) != S3_OK) {
         s3_store_release(store);
         free(rep);
         return S3_ENOMEM;

@@ -93,7 +93,7 @@ s3_check_repair(s3_check_t *c, unsigned target)
     v = c->n ? c->entries[0].version : s3_version_none;
 
     if (c->store->closed
-        || s3_repair_start(c->store, target, c->bucket, c->key, &v, 1,
+        || s3_repair_start(c->store, target, c->bucket, c->key, &v, 1, NULL,
                            s3_check_repaired, c)
                != S3_OK)
     {
