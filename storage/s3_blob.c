@@ -2,6 +2,7 @@
  * Units and names of blobs; s3_blob.h has the layout.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #if defined(__x86_64__)
@@ -238,39 +239,85 @@ s3_blob_path(char path[S3_BLOB_PATH], const uint8_t id[16])
 }
 
 
-void
-s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16],
-                 const uint8_t nonce[8])
-{
-    char *p = path;
+/* n bytes of lower-case hex digits; what follows them, or NULL. */
 
-    memcpy(p, "tmp/", 4);
-    p = s3_blob_hex(p + 4, id, 16);
-    *p++ = '.';
-    s3_blob_hex(p, nonce, 8);
+static const char *
+s3_blob_unhex(const char *p, uint8_t *out, size_t n)
+{
+    size_t i;
+    unsigned v;
+
+    for (i = 0; i < 2 * n; i++, p++) {
+        if (*p >= '0' && *p <= '9') {
+            v = (unsigned) (*p - '0');
+
+        } else if (*p >= 'a' && *p <= 'f') {
+            v = (unsigned) (*p - 'a' + 10);
+
+        } else {
+            return NULL;
+        }
+
+        out[i / 2] = (uint8_t) (i % 2 ? out[i / 2] | v : v << 4);
+    }
+
+    return p;
 }
 
 
 int
 s3_blob_parse_name(const char *name, uint8_t id[16])
 {
-    unsigned i, v;
+    name = s3_blob_unhex(name, id, 16);
 
-    for (i = 0; i < 32; i++) {
-        if (name[i] >= '0' && name[i] <= '9') {
-            v = (unsigned) (name[i] - '0');
+    return name && *name == '\0' ? S3_OK : S3_EINVAL;
+}
 
-        } else if (name[i] >= 'a' && name[i] <= 'f') {
-            v = (unsigned) (name[i] - 'a' + 10);
 
-        } else {
-            return S3_EINVAL;
-        }
+void
+s3_blob_tmp_path(char path[S3_BLOB_TMP_PATH], const s3_blob_tmp_t *tmp)
+{
+    char *p = path;
 
-        id[i / 2] = (uint8_t) (i % 2 ? id[i / 2] | v : v << 4);
+    memcpy(p, "tmp/", 4);
+    p = s3_blob_hex(p + 4, tmp->id, 16);
+    *p++ = '.';
+    p = s3_blob_hex(p, tmp->nonce, 8);
+    snprintf(p, (size_t) (path + S3_BLOB_TMP_PATH - p), ".%02x%08" PRIx32,
+             tmp->slot, tmp->incarnation);
+}
+
+
+int
+s3_blob_tmp_parse(const char *name, s3_blob_tmp_t *tmp)
+{
+    uint8_t writer[5];
+
+    name = s3_blob_unhex(name, tmp->id, 16);
+
+    if (name && *name++ == '.') {
+        name = s3_blob_unhex(name, tmp->nonce, 8);
+
+    } else {
+        return S3_EINVAL;
     }
 
-    return name[32] == '\0' ? S3_OK : S3_EINVAL;
+    if (name && *name++ == '.') {
+        name = s3_blob_unhex(name, writer, 5);
+
+    } else {
+        return S3_EINVAL;
+    }
+
+    if (name == NULL || *name != '\0') {
+        return S3_EINVAL;
+    }
+
+    tmp->slot = writer[0];
+    tmp->incarnation = (uint32_t) writer[1] << 24 | (uint32_t) writer[2] << 16
+                       | (uint32_t) writer[3] << 8 | writer[4];
+
+    return S3_OK;
 }
 
 
@@ -296,6 +343,59 @@ int
 s3_blob_clean_tmp(s3_fs_t *fs)
 {
     return fs->list(fs, "tmp", s3_blob_clean_one, fs);
+}
+
+
+typedef struct {
+    s3_fs_t *fs;
+    int (*gone)(void *ctx, unsigned slot, uint32_t incarnation);
+    void *ctx;
+    unsigned removed;
+    int rc; /* of the first that can't be removed */
+} s3_blob_clean_t;
+
+
+static int
+s3_blob_clean_name(void *ctx, const char *name)
+{
+    int rc;
+    s3_blob_tmp_t tmp;
+    s3_blob_clean_t *c = ctx;
+
+    if (s3_blob_tmp_parse(name, &tmp) != S3_OK) {
+        return S3_OK;
+    }
+
+    rc = c->gone(c->ctx, tmp.slot, tmp.incarnation);
+    if (rc <= 0) {
+        return rc;
+    }
+
+    rc = s3_blob_clean_one(c->fs, name);
+
+    if (rc == S3_OK) {
+        c->removed++;
+
+    } else if (c->rc == S3_OK) {
+        c->rc = rc;
+    }
+
+    return S3_OK;
+}
+
+
+int
+s3_blob_clean_gone(s3_fs_t *fs,
+                   int (*gone)(void *ctx, unsigned slot, uint32_t incarnation),
+                   void *ctx, unsigned *removed)
+{
+    int rc;
+    s3_blob_clean_t c = {fs, gone, ctx, 0, S3_OK};
+
+    rc = fs->list(fs, "tmp", s3_blob_clean_name, &c);
+    *removed = c.removed;
+
+    return rc == S3_OK ? c.rc : rc;
 }
 
 #pragma GCC visibility pop

@@ -66,17 +66,42 @@ int s3_blob_unit_decode(const uint8_t *buf, size_t len, s3_blob_unit_t *unit);
 
 
 #define S3_BLOB_PATH 56
+#define S3_BLOB_TMP_PATH 72
 
 void s3_blob_path(char path[S3_BLOB_PATH], const uint8_t id[16]);
-/* The nonce tells it from what a dead process left of the same blob. */
-void s3_blob_tmp_path(char path[S3_BLOB_PATH], const uint8_t id[16],
-                      const uint8_t nonce[8]);
 
 /* 32 lower-case hex digits, else S3_EINVAL. */
 int s3_blob_parse_name(const char *name, uint8_t id[16]);
 
+/*
+ * A blob being written: tmp/<id>.<nonce>.<slot><incarnation>, lower-case hex.
+ * The last two say which process of the zone writes it.  The nonce tells it
+ * from another attempt at the same blob, and from a file of an earlier zone.
+ */
+
+typedef struct {
+    uint8_t id[16];
+    uint8_t nonce[8];
+    uint8_t slot;
+    uint32_t incarnation;
+} s3_blob_tmp_t;
+
+void s3_blob_tmp_path(char path[S3_BLOB_TMP_PATH], const s3_blob_tmp_t *tmp);
+int s3_blob_tmp_parse(const char *name, s3_blob_tmp_t *tmp); /* S3_EINVAL */
+
 /* Removes all that is in tmp/.  Blocking, before the drive is used. */
 int s3_blob_clean_tmp(s3_fs_t *fs);
+
+/*
+ * Removes what is in tmp/ of processes that are gone: will never write, rename
+ * or remove anything again.  gone: 1, 0, or an error, which ends it.  A name
+ * that is none of the above stays, and so does a file that can't be removed:
+ * the others go, then that error is returned.  Blocking.
+ */
+int
+s3_blob_clean_gone(s3_fs_t *fs,
+                   int (*gone)(void *ctx, unsigned slot, uint32_t incarnation),
+                   void *ctx, unsigned *removed);
 
 
 typedef struct s3_blobs_s s3_blobs_t;
@@ -85,6 +110,8 @@ typedef struct {
     s3_loop_t *loop;
     s3_fs_t *fs;
     unsigned drive;
+    unsigned slot; /* of this process, and its incarnation */
+    uint32_t incarnation;
     unsigned max_open; /* files kept open for reading; 0: 128 */
     void (*read_ended)(void *ctx, int rc); /* each read; or NULL */
     void *ctx;
@@ -98,10 +125,10 @@ int s3_blobs_idle(const s3_blobs_t *blobs);
 
 
 /*
- * Writing.  create: opens tmp/<id>, reserves space.  write: unit->blob, any
- * number in flight, any order.  finish: waits for what is in flight, then cuts
- * to what was written, syncs, renames and makes the name durable; if any write
- * had failed it removes the file and gives that error.  abort: waits and
+ * Writing.  create: opens a file in tmp/, reserves space.  write: unit->blob,
+ * any number in flight, any order.  finish: waits for what is in flight, then
+ * cuts to what was written, syncs, renames and makes the name durable; if any
+ * write had failed it removes the file and gives that error.  abort: waits and
  * removes.  finish and abort take the blob in any case and set req->blob to
  * NULL; abort of NULL does nothing.
  */

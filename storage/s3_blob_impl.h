@@ -47,8 +47,7 @@ struct s3_blob_s {
     unsigned busy : 1;   /* the task is under way */
     unsigned ending : 2; /* waits for what is in flight */
     unsigned dir_known : 1;
-    uint8_t id[16];
-    uint8_t nonce[8]; /* of its temporary name */
+    s3_blob_tmp_t tmp; /* its id, its name until it is finished */
     uint64_t expected;
     uint64_t allocated;
     uint64_t target; /* of the allocation under way */

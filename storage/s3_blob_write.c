@@ -194,12 +194,12 @@ s3_blob_free(s3_blob_t *b)
 static void
 s3_blob_open_run(s3_task_t *task)
 {
-    char path[S3_BLOB_PATH];
+    char path[S3_BLOB_TMP_PATH];
     s3_blob_t *b = task->ctx;
     s3_fs_t *fs = b->blobs->conf.fs;
     s3_file_t *f;
 
-    s3_blob_tmp_path(path, b->id, b->nonce);
+    s3_blob_tmp_path(path, &b->tmp);
 
     b->task_rc = fs->open(
         fs, path, S3_O_WRITE | S3_O_CREATE | S3_O_EXCL | S3_O_DIRECT, &f);
@@ -261,8 +261,11 @@ s3_blobs_open(s3_blobs_t *blobs, s3_blob_req_t *req)
     b->expected = s3_align(req->size, (uint64_t) S3_SECTOR);
     b->target =
         b->expected ? s3_min(b->expected, S3_BLOB_STEP_MAX) : S3_BLOB_STEP_MIN;
-    memcpy(b->id, req->id, 16);
-    blobs->conf.loop->random(blobs->conf.loop, b->nonce, sizeof(b->nonce));
+    memcpy(b->tmp.id, req->id, 16);
+    b->tmp.slot = (uint8_t) blobs->conf.slot;
+    b->tmp.incarnation = blobs->conf.incarnation;
+    blobs->conf.loop->random(blobs->conf.loop, b->tmp.nonce,
+                             sizeof(b->tmp.nonce));
 
     b->next = blobs->writers;
     b->prev = &blobs->writers;
@@ -477,12 +480,12 @@ static void
 s3_blob_end_run(s3_task_t *task)
 {
     int rc;
-    char tmp[S3_BLOB_PATH], path[S3_BLOB_PATH];
+    char tmp[S3_BLOB_TMP_PATH], path[S3_BLOB_PATH];
     s3_blob_t *b = task->ctx;
     s3_fs_t *fs = b->blobs->conf.fs;
 
-    s3_blob_tmp_path(tmp, b->id, b->nonce);
-    s3_blob_path(path, b->id);
+    s3_blob_tmp_path(tmp, &b->tmp);
+    s3_blob_path(path, b->tmp.id);
 
     rc = b->ending == S3_BLOB_ENDING_ABORT ? S3_DONE : b->rc;
 
@@ -520,7 +523,7 @@ s3_blob_end_done(s3_task_t *task)
     rc = b->task_rc;
 
     if (rc == S3_OK && b->ending == S3_BLOB_ENDING_FINISH) {
-        b->blobs->dirs[b->id[0]] = 1;
+        b->blobs->dirs[b->tmp.id[0]] = 1;
     }
 
     s3_blob_free(b);
@@ -532,7 +535,7 @@ static void
 s3_blob_try_end(s3_blob_t *b)
 {
     if (b->ending && !b->busy && b->inflight == 0) {
-        b->dir_known = b->blobs->dirs[b->id[0]];
+        b->dir_known = b->blobs->dirs[b->tmp.id[0]];
         s3_blob_post(b, s3_blob_end_run, s3_blob_end_done);
     }
 }

@@ -276,6 +276,8 @@ s3_local_start(s3_local_t *l)
     bc.loop = l->loop;
     bc.fs = l->fs;
     bc.drive = l->index;
+    bc.slot = l->slot;
+    bc.incarnation = l->incarnation;
     bc.read_ended = s3_local_read_ended;
     bc.ctx = l;
 

@@ -273,7 +273,7 @@ s3_maintain_destroy(s3_maintain_t *m)
 int
 s3_maintain_busy(const s3_maintain_t *m)
 {
-    return m->busy || m->merging || m->cleaning || m->counting
+    return m->busy || m->merging || m->cleaning || m->counting || m->sweeping
            || s3_mend_busy(m);
 }
 
@@ -767,6 +767,8 @@ s3_maintain_tick(s3_maintain_t *m)
     if (now < m->failed || !s3_zone_lease(l->zone, l->index, l->slot)) {
         return;
     }
+
+    s3_maintain_tmp(m, now); /* first: the space may be what the rest lacks */
 
     if (s3_maintain_orphans(m) || s3_maintain_flush(m) || l->quiet) {
         return;

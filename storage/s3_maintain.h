@@ -27,6 +27,8 @@
  *    log; until then the drive is silent about keys in what is damaged of it.
  *  - Tombstones are kept: nothing here collects them, so floor stays where it
  *    is.  FENCE and DEAD entries go when something newer is confirmed.
+ *  - Blobs that were being written by a process that is gone are removed from
+ *    tmp/: when it was settled, and now and then.
  *  - Finished blobs that never got a record (a crash between the two) are not
  *    found here.
  */
@@ -134,10 +136,21 @@ struct s3_maintain_s {
     uint64_t count_votes; /* of the drive, at the last count, and 1 */
     uint64_t objects;
     s3_tabset_t *count_set;
+
+    /* tmp/, looked through beside everything else */
+    s3_task_t tmp_task;
+    unsigned sweeping;
+    int tmp_rc;
+    unsigned tmp_removed;
+    uint64_t tmp_next;    /* ms */
+    uint64_t tmp_settled; /* of the drive, at the last look, and 1 */
 };
 
 /* Counts the drive's objects, if it is time. */
 void s3_maintain_count(s3_maintain_t *m, uint64_t now);
+
+/* Removes what the dead were writing, if it is time. */
+void s3_maintain_tmp(s3_maintain_t *m, uint64_t now);
 
 
 /*

@@ -104,8 +104,8 @@ class Late(AssertionError):
 
 
 def test_workers(long):
-    """Others go on within 200 ms, nothing is lost, nothing stays pending.  Only
-    what is late time after time is our doing."""
+    """Others go on within 200 ms, nothing is lost, nothing stays pending or
+    in tmp/.  Only what is late time after time is our doing."""
     for again in (True, True, False):
         try:
             return workers(long)
@@ -133,8 +133,11 @@ def workers(long):
             probe.close()
         load.stop()
         looked = load.check()
-        # nothing is left undone: what a slot of the dead had is settled
+        # nothing is left undone: what a slot of the dead had is settled, what
+        # they were writing is removed
         time.sleep(1)
+        until("blobs of the dead are gone from tmp/", 20, lambda: not [
+            p for d in world.drives for p in (d.path / "tmp").iterdir()])
         late = [t for t in load.times(answered=True) if t[1] > 5]
         assert not late, late[:5]
         stalled = probe.slowest(since=begin)

@@ -365,6 +365,8 @@ unsigned sim_list_now(uint64_t bucket);
 int sim_scan_now(unsigned d, uint64_t bucket);
 /* Records of the key there that are neither confirmed nor below one. */
 unsigned sim_doubts_left(unsigned d, uint64_t bucket, s3_str_t key);
+/* Files in tmp/ of a drive whose process is gone. */
+unsigned sim_tmp_left(unsigned d);
 void sim_dump(void); /* what drives have of each key */
 
 

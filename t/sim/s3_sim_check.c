@@ -11,6 +11,7 @@
 
 #define HEAL_SECONDS 900
 #define DOUBT_SECONDS 70
+#define TMP_SECONDS 70
 #define HANG (120 * SIM_SECOND)
 
 
@@ -479,6 +480,31 @@ check_listed(void)
 }
 
 
+/* What was being written by a process that is gone. */
+
+static void
+check_tmp(void)
+{
+    unsigned d, i, left;
+
+    for (i = 0; i <= TMP_SECONDS && !sim_failures; i++) {
+        for (d = 0, left = 0; d < sim_w.n; d++) {
+            left += sim_tmp_left(d);
+        }
+
+        if (left == 0) {
+            return;
+        }
+
+        sim_run(SIM_SECOND);
+    }
+
+    if (!sim_failures) {
+        sim_fail("unfinished blobs are left");
+    }
+}
+
+
 void
 sim_check_end(void)
 {
@@ -517,6 +543,7 @@ sim_check_end(void)
     settle_down();
 
     check_uploads();
+    check_tmp();
 
     if (sim_w.brief && !sim_failures) {
         sim_bucket_end();

@@ -2,6 +2,7 @@
  * What is there, asked at once: by tests of the end, and to show it.
  */
 
+#include "storage/s3_blob.h"
 #include "t/sim/s3_sim.h"
 
 #define HANG (120 * SIM_SECOND)
@@ -288,6 +289,31 @@ sim_doubts_left(unsigned d, uint64_t bucket, s3_str_t key)
     s3_lookup_release(&look);
 
     return n;
+}
+
+
+static int
+tmp_name(void *ctx, const char *name)
+{
+    s3_blob_tmp_t tmp;
+
+    if (s3_blob_tmp_parse(name, &tmp) != S3_OK
+        || s3_zone_proc_gone(sim_w.zone, tmp.slot, tmp.incarnation))
+    {
+        ++*(unsigned *) ctx;
+    }
+
+    return S3_OK;
+}
+
+
+unsigned
+sim_tmp_left(unsigned d)
+{
+    unsigned n = 0;
+    s3_fs_t *fs = s3_memfs_fs(sim_w.disk[d]);
+
+    return fs->list(fs, "tmp", tmp_name, &n) == S3_OK ? n : 0;
 }
 
 

@@ -166,6 +166,55 @@ test_stripe(unsigned k, unsigned n, size_t length)
 }
 
 
+#define TMP "0a1b2c3d4e5f708192a3b4c5d6e7f809.92a3b4c5d6e7f809.3fdeadbe0f"
+
+static void
+test_tmp_names(void)
+{
+    size_t i;
+    char path[S3_BLOB_TMP_PATH], name[sizeof(TMP)];
+    s3_blob_tmp_t tmp, out;
+    static const char *const wrong[] = {
+        "",
+        ".",
+        "probe-17",
+        "0a1b2c3d4e5f708192a3b4c5d6e7f809",
+        "0a1b2c3d4e5f708192a3b4c5d6e7f809.92a3b4c5d6e7f809",
+        TMP "0",
+        TMP ".",
+    };
+
+    memset(&tmp, 0, sizeof(tmp));
+    memset(&out, 0, sizeof(out));
+
+    for (i = 0; i < 16; i++) {
+        tmp.id[i] = (uint8_t) (i * 17 + 10);
+    }
+
+    memcpy(tmp.nonce, tmp.id + 8, 8);
+    tmp.slot = 0x3f;
+    tmp.incarnation = 0xdeadbe0f;
+
+    s3_blob_tmp_path(path, &tmp);
+    CHECK_STR(path, "tmp/" TMP);
+    CHECK_INT(s3_blob_tmp_parse(path + 4, &out), S3_OK);
+    CHECK(memcmp(&tmp, &out, sizeof(tmp)) == 0);
+
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CHECK_INT(s3_blob_tmp_parse(wrong[i], &out), S3_EINVAL);
+    }
+
+    /* cut off anywhere, and with each byte another one */
+    for (i = 0; i < sizeof(TMP) - 1; i++) {
+        memcpy(name, TMP, sizeof(TMP));
+        name[i] = name[i] == '.' ? '0' : 'F';
+        CHECK_INT(s3_blob_tmp_parse(name, &out), S3_EINVAL);
+        name[i] = '\0';
+        CHECK_INT(s3_blob_tmp_parse(name, &out), S3_EINVAL);
+    }
+}
+
+
 static void
 test_names(void)
 {
@@ -181,8 +230,6 @@ test_names(void)
     CHECK_STR(path, "blob/0a/0a1b2c3d4e5f708192a3b4c5d6e7f809");
     CHECK_INT(s3_blob_parse_name(path + 8, out), S3_OK);
     CHECK(memcmp(id, out, 16) == 0);
-    s3_blob_tmp_path(path, id, id + 8);
-    CHECK_STR(path, "tmp/0a1b2c3d4e5f708192a3b4c5d6e7f809.92a3b4c5d6e7f809");
     CHECK_INT(s3_blob_parse_name("", out), S3_EINVAL);
     CHECK_INT(s3_blob_parse_name("0a1b2c3d4e5f708192a3b4c5d6e7f80", out),
               S3_EINVAL);
@@ -598,6 +645,7 @@ main(void)
     test_stripe(3, 4, 4097);
     test_stripe(20, 32, 12345);
     test_names();
+    test_tmp_names();
     test_life();
     test_full();
     test_cuts(10);
