@@ -338,6 +338,21 @@ unsigned s3_gather_pieces(s3_gather_t *gather, s3_piece_t *pieces);
 
 
 /*
+ * Whether a version in doubt may be taken for committed, by what else there is
+ * of the key.  S3_OK; S3_ECONFLICT: never, it was written under a condition that
+ * a committed one had broken; S3_EDOUBT: not now, not all have answered.  A
+ * newer one in doubt has been settled with these flags before.  held: who has
+ * its record.  key stays the caller's until done().
+ */
+
+typedef struct s3_rival_s s3_rival_t;
+
+int s3_rival_start(s3_store_t *store, uint64_t bucket, s3_str_t key,
+                   const s3_entry_t *entry, uint32_t held, unsigned flags,
+                   void (*done)(void *ctx, int rc), void *ctx);
+
+
+/*
  * The fate of one version: S3_OK committed, S3_ENOENT dead, S3_EDOUBT, and
  * S3_AGAIN: provably not committed a moment ago, nothing decided
  * (S3_SETTLE_READ only).  For S3_SETTLE_OWN dead is what stays so whatever drive

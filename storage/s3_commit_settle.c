@@ -376,6 +376,9 @@ s3_settle_complete(s3_settle_t *st)
  *  - That it was not written (412, 409): not then.  But before a writer says
  *    so it has DEAD put down on all voters, or on more of them than may be lost
  *    (s3_settle_buried()), and one of those has answered here.
+ *
+ * But for one that was written under a condition which another has broken: that
+ * one may have been told to its client.
  */
 
 static int
@@ -394,6 +397,20 @@ s3_settle_lost(s3_settle_t *st)
     return lost && st->known && !(st->entry.voters & ~(answered | lost))
            && s3_committed(store, &st->entry, t->yes | lost)
            && s3_readable(&st->entry, t->yes);
+}
+
+
+static void
+s3_settle_rival(void *ctx, int rc)
+{
+    s3_settle_t *st = ctx;
+
+    if (rc == S3_ECONFLICT) {
+        s3_settle_dead(st);
+        return;
+    }
+
+    s3_settle_finish(st, rc);
 }
 
 
@@ -442,7 +459,12 @@ s3_settle_judge(s3_settle_t *st)
     }
 
     if (s3_settle_lost(st)) {
-        s3_settle_finish(st, S3_OK);
+        if (s3_rival_start(store, st->bucket, st->key, e, t->yes, st->flags,
+                           s3_settle_rival, st)
+            != S3_OK)
+        {
+            s3_settle_finish(st, S3_EDOUBT);
+        }
         return;
     }
 

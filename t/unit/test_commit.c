@@ -630,6 +630,100 @@ test_refilling(void)
 }
 
 
+/* Two that expected nothing: the older one went to drives 0 and 2, the newer one
+ * to drive 1, and drive 2 is lost, which would decide both. */
+
+static void
+rival_done(s3_req_t *req)
+{
+    (void) req; /* the mock drive answers at once */
+}
+
+
+static void
+rival_vote(bed_t *b, uint64_t time, unsigned drive)
+{
+    s3_record_t rec;
+    s3_vote_t vote;
+
+    memset(&rec, 0, sizeof(rec));
+    rec.bucket = BED_BUCKET;
+    rec.key = s3_string("k");
+    rec.conditional = 1;
+    rec.entry = entry(7, 0, 0);
+    rec.entry.version.time = time;
+
+    memset(&vote, 0, sizeof(vote));
+    vote.record = &rec;
+    vote.req.done = rival_done;
+    b->drive[0][drive]->ops->vote(b->drive[0][drive], &vote);
+    CHECK_INT(vote.req.answer, S3_ANSWER_YES);
+}
+
+
+static void
+rival_settled(s3_settle_t *st)
+{
+    *(int *) st->ctx = st->rc;
+}
+
+
+static int
+rival_settle(bed_t *b, uint64_t time)
+{
+    int rc = 1;
+    s3_version_t v = {time, 0, 0};
+
+    REQUIRE(s3_settle_start(b->store[0], BED_BUCKET, s3_string("k"), &v, NULL,
+                            0, rival_settled, &rc)
+            == S3_OK);
+    s3_sim_sleep(b->sim, 1000000);
+
+    return rc;
+}
+
+
+static void
+test_rivals(int confirmed)
+{
+    s3_mark_t mark;
+    bed_t b;
+
+    bed_open(&b, 9, 3, 1, 2, 1);
+    rival_vote(&b, 1000, 0);
+    rival_vote(&b, 1000, 2);
+    rival_vote(&b, 2000, 1);
+
+    if (confirmed) {
+        memset(&mark, 0, sizeof(mark));
+        mark.bucket = BED_BUCKET;
+        mark.key = s3_string("k");
+        mark.version.time = 1000;
+        mark.req.done = rival_done;
+        b.drive[0][0]->ops->confirm(b.drive[0][0], &mark);
+        CHECK_INT(mark.req.answer, S3_ANSWER_YES);
+    }
+
+    s3_mock_wipe(b.mock[2]);
+    bed_state(&b, 2, S3_DRIVE_REFILLING);
+
+    if (confirmed) {
+        /* its client was told so, perhaps, and that of the other one not */
+        CHECK_INT(rival_settle(&b, 2000), S3_ENOENT);
+        CHECK_INT(rival_settle(&b, 1000), S3_OK);
+
+    } else {
+        /* the newer one first, whoever is asked for */
+        CHECK_INT(rival_settle(&b, 1000), S3_OK);
+        CHECK(s3_mock_newest(b.mock[1], BED_BUCKET, s3_string("k"))->flags
+              & S3_F_CONFIRMED);
+        CHECK_INT(rival_settle(&b, 2000), S3_OK);
+    }
+
+    bed_close(&b);
+}
+
+
 int
 main(void)
 {
@@ -642,6 +736,8 @@ main(void)
     test_settled(0);
     test_settled(1);
     test_refilling();
+    test_rivals(0);
+    test_rivals(1);
 
     for (i = 0; i < 4; i++) {
         test_race(3, 1, 0, 100 + i);
