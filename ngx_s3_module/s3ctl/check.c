@@ -159,6 +159,11 @@ s3ctl_check_manifest(s3ctl_check_t *c)
         return;
     }
 
+    if (c->manifest.lost) {
+        s3ctl_note(c, "index/MANIFEST",
+                   "records were lost: a server fills the drive");
+    }
+
     for (i = 0; i < c->manifest.n_segments; i++) {
         if (c->manifest.segments[i].id >= c->manifest.next_segment_id) {
             s3ctl_problem(c, "index/MANIFEST", -1, "lists segment %08x",

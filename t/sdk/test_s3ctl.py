@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 import urllib.parse
 
 import pytest
@@ -424,6 +425,41 @@ def test_rebuild_and_serve(own_server):
     assert upload["Key"] == "open"
     one.stop()
     ctl("check", *drives, expect=0)
+
+
+def manifest(drive):
+    text = (drive / "index" / "MANIFEST").read_text()
+    return json.loads(text.rpartition("#")[0])
+
+
+def test_rebuild_after_a_loss(own_server):
+    """A segment of the log is gone, and the index made anew without it: the
+    next start knows that from the MANIFEST alone, and fills the drive."""
+    one = own_server
+    bodies = run_and_fill(one)
+    drive, *others = [one.data / f"drive{n}" for n in (1, 2, 3, 4)]
+    most = max(manifest(drive)["segments"], key=lambda s: s["live"])
+    (drive / "log" / f"{most['id']:08x}.seg").unlink()
+    found, = lines("rebuild", drive, "--write", expect=1)
+    assert found["lost"] > 0
+    assert "records were lost" in ctl("check", drive).out
+
+    one.start()
+    deadline = time.monotonic() + 60
+    while manifest(drive)["lost"]:
+        assert time.monotonic() < deadline, one.log()
+        time.sleep(0.1)
+    one.stop()
+    assert "is in use" in (one.data / "error.log").read_text()
+    assert "records were lost" not in ctl("check", drive, expect=0).out
+
+    for away in others[:2]:
+        away.rename(f"{away}.away")
+    client = make_client(one.start())
+    for key, body in bodies.items():
+        got = client.get_object(Bucket="bucket", Key=key)["Body"].read()
+        assert got == body, key
+    one.stop()
 
 
 def test_in_use(own_server):
