@@ -440,7 +440,7 @@ def test_rebuild_after_a_loss(own_server):
     drive, *others = [one.data / f"drive{n}" for n in (1, 2, 3, 4)]
     most = max(manifest(drive)["segments"], key=lambda s: s["live"])
     (drive / "log" / f"{most['id']:08x}.seg").unlink()
-    found, = lines("rebuild", drive, "--write", expect=1)
+    *_, found = lines("rebuild", drive, "--write", expect=1)
     assert found["lost"] > 0
     assert "records were lost" in ctl("check", drive).out
 
