@@ -113,7 +113,6 @@ s3ctl_rebuild_begin(s3ctl_rebuild_t *b)
         m.clock = b->was.clock;
         m.next_table_id = b->was.next_table_id;
         m.next_segment_id = b->was.next_segment_id;
-        m.lost = b->was.lost;
 
     } else {
         m.generation = s3ctl_wall_us();
@@ -241,7 +240,7 @@ s3ctl_rebuild_manifest(s3ctl_rebuild_t *b, const s3_table_stats_t *added)
         }
     }
 
-    if (b->log.corrupt || b->lost) {
+    if (b->was.lost || b->log.corrupt || b->lost) {
         b->m.lost = 1;
     }
 
