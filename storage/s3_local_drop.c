@@ -28,28 +28,14 @@ s3_confirm_drop(s3_local_t *l, s3_confirm_t *c)
 
 void
 s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                    const s3_version_t *v)
+                    const s3_version_t *v, int late)
 {
     s3_confirm_t *c;
 
     c = s3_confirm_create(l, bucket, key, v);
 
     if (c) {
-        s3_confirm_drop(l, c);
-    }
-}
-
-
-void
-s3_local_queue_late(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                    const s3_version_t *v)
-{
-    s3_confirm_t *c;
-
-    c = s3_confirm_create(l, bucket, key, v);
-
-    if (c) {
-        c->late = 1;
+        c->late = late != 0;
         s3_confirm_drop(l, c);
     }
 }
@@ -210,33 +196,18 @@ s3_drop_late(s3_op_t *op, s3_view_t *view, unsigned i)
 }
 
 
-static int
-s3_drop_late_decide(s3_op_t *op)
+static void
+s3_drop_for(s3_op_t *op, s3_view_t *view, unsigned i)
 {
-    int rc;
-    s3_view_t view;
-    s3_item_state_t *x;
+    const s3_confirm_t *c = op->req;
 
-    s3_view_init(&view);
-    rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
-                         op->bucket, op->key, &op->version);
+    if (c->late) {
+        s3_drop_late(op, view, i);
 
-    x = rc == S3_OK ? s3_view_version(&view, &op->version) : NULL;
-
-    if (x && x->pending && !x->durable) {
-        rc = s3_op_wait(op, x);
-
-    } else {
-        if (x && x->durable) {
-            s3_drop_late(op, &view, (unsigned) (x - view.items));
-        }
-
-        rc = s3_op_answer(op, rc, S3_ANSWER_NONE);
+    } else if (view->items[i].e.flags & S3_F_CONFIRMED || s3_break(DROP_EARLY))
+    {
+        s3_drop_older(op, view, i);
     }
-
-    s3_view_done(&view);
-
-    return rc;
 }
 
 
@@ -246,9 +217,12 @@ s3_drop_decide(s3_op_t *op)
     int rc;
     s3_view_t view;
     s3_item_state_t *x;
+    const s3_confirm_t *c = op->req;
 
-    s3_confirm_sure(op->l, op->bucket, op->key, &op->version,
-                    op->find.set->generation);
+    if (!c->late) {
+        s3_confirm_sure(op->l, op->bucket, op->key, &op->version,
+                        op->find.set->generation);
+    }
 
     s3_view_init(&view);
     rc = s3_view_load_to(&view, op->l->zone, op->l->index, &op->find, 0,
@@ -260,10 +234,8 @@ s3_drop_decide(s3_op_t *op)
         rc = s3_op_wait(op, x);
 
     } else {
-        if (x && x->durable && s3_entry_is_record(&x->e)
-            && (x->e.flags & S3_F_CONFIRMED || s3_break(DROP_EARLY)))
-        {
-            s3_drop_older(op, &view, (unsigned) (x - view.items));
+        if (x && x->durable && s3_entry_is_record(&x->e)) {
+            s3_drop_for(op, &view, (unsigned) (x - view.items));
         }
 
         rc = s3_op_answer(op, rc, S3_ANSWER_NONE);
@@ -350,8 +322,7 @@ s3_local_next_drop(s3_local_t *l)
         }
 
         op = s3_op_create(l, c->bucket, s3_str(c->key, c->key_len),
-                          c->late ? s3_drop_late_decide : s3_drop_decide,
-                          s3_drop_finish, c);
+                          s3_drop_decide, s3_drop_finish, c);
         if (op == NULL) {
             free(c);
             continue;

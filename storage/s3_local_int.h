@@ -312,12 +312,10 @@ void s3_local_confirm_free(s3_local_t *l);
 /* s3_local_drop.c */
 /* The CONFIRM is durable: looked after at the end of the turn. */
 void s3_confirm_drop(s3_local_t *l, s3_confirm_t *c);
+/* late: v is committed, and a newer one had been confirmed before that was
+ * known: whose drop has left v's blobs alone. */
 void s3_local_queue_drop(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                         const s3_version_t *v);
-/* v is committed, and a newer one had been confirmed before that was known:
- * whose drop has left v's blobs alone. */
-void s3_local_queue_late(s3_local_t *l, uint64_t bucket, s3_str_t key,
-                         const s3_version_t *v);
+                         const s3_version_t *v, int late);
 void s3_local_drop_free(s3_local_t *l);
 void s3_local_next_drop(s3_local_t *l);
 

@@ -428,7 +428,7 @@ s3_confirm_decide(s3_op_t *op)
         mark->confirmed = known != 0;
 
         if (!known) {
-            s3_local_queue_late(l, op->bucket, op->key, &op->version);
+            s3_local_queue_drop(l, op->bucket, op->key, &op->version, 1);
         }
 
         rc = s3_op_answer(op, S3_OK, S3_ANSWER_YES);

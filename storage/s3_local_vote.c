@@ -225,7 +225,7 @@ s3_vote_insert(s3_op_t *op, const s3_view_t *view, uint8_t flags)
     s3_zone_count(&l->zd->votes);
 
     if (s3_break(DROP_EARLY)) {
-        s3_local_queue_drop(l, op->bucket, op->key, &op->version);
+        s3_local_queue_drop(l, op->bucket, op->key, &op->version, 0);
     }
 
     rc = s3_local_append(l, s3_break(EARLY_YES) ? NULL : op, &r, &view->place,
@@ -464,7 +464,7 @@ s3_push_decide(s3_op_t *op)
 
         if (rc == S3_OP_ANSWERED && op->rc == S3_OK
             && op->answer == S3_ANSWER_YES) {
-            s3_local_queue_drop(l, op->bucket, op->key, &op->version);
+            s3_local_queue_drop(l, op->bucket, op->key, &op->version, 0);
         }
     }
 
