@@ -186,3 +186,27 @@ s3_compact_pick(const uint64_t *bytes, unsigned n, unsigned *first)
 
     return count;
 }
+
+
+unsigned
+s3_compact_pick_rest(const uint64_t *bytes, unsigned n)
+{
+    uint64_t sum;
+    unsigned count;
+
+    if (n < 2) {
+        return 0;
+    }
+
+    sum = bytes[0];
+
+    for (count = 1; count < s3_min(n, S3_MERGE_MAX); count++) {
+        if (bytes[count] / S3_COMPACT_REST > sum) {
+            break;
+        }
+
+        sum += bytes[count];
+    }
+
+    return count < 2 ? 0 : count;
+}

@@ -10,9 +10,6 @@
 #define S3_MAINTAIN_PAUSE 500 /* ms after an error; doubles, to a minute */
 
 
-static void s3_merge_release(s3_maintain_t *m);
-
-
 /* RECORDs that leave the index. */
 
 void
@@ -415,9 +412,7 @@ s3_maintain_save(s3_maintain_t *m)
 }
 
 
-/* `count` tables from `first` on give way to what was written. */
-
-static void
+void
 s3_maintain_splice(s3_maintain_t *m, unsigned first, unsigned count,
                    const s3_compact_t *c)
 {
@@ -460,7 +455,7 @@ s3_maintain_begin(s3_maintain_t *m)
 }
 
 
-static void
+void
 s3_maintain_compact(s3_maintain_t *m, s3_compact_t *c, s3_forgotten_t *f)
 {
     s3_local_t *l = m->l;
@@ -565,158 +560,6 @@ s3_maintain_flush(s3_maintain_t *m)
 }
 
 
-/* Merges.  Flushes go on meanwhile and put their tables in front. */
-
-static void
-s3_merge_release(s3_maintain_t *m)
-{
-    while (m->n_merge) {
-        s3_table_release(m->merge_tables[--m->n_merge]);
-    }
-
-    s3_forgotten_free(&m->merge_forgotten);
-}
-
-
-static void
-s3_maintain_merge_run(s3_task_t *task)
-{
-    s3_maintain_t *m = task->ctx;
-
-    m->merge_rc = s3_compact_tables(&m->merge, m->merge_tables, m->n_merge);
-    s3_forgotten_sort(&m->merge_forgotten);
-}
-
-
-/* Nobody ticks any more: the new file goes with the next start. */
-
-void
-s3_maintain_quiesce(s3_maintain_t *m)
-{
-    if (m->merged) {
-        m->merged = 0;
-        m->merging = 0;
-        s3_merge_release(m);
-    }
-
-    s3_mend_quiesce(m);
-}
-
-
-static void
-s3_maintain_merge_done(s3_task_t *task)
-{
-    s3_maintain_t *m = task->ctx;
-
-    m->merged = 1; /* the tick goes on */
-
-    if (m->l->quiet) {
-        s3_maintain_quiesce(m);
-    }
-}
-
-
-static void
-s3_maintain_merged(s3_maintain_t *m)
-{
-    int rc;
-    unsigned i, first;
-
-    m->merged = 0;
-    m->merging = 0;
-    rc = m->merge_rc;
-
-    s3_maintain_begin(m);
-
-    for (first = 0; first < m->n_tables; first++) {
-        if (m->tables[first].id == m->merge_tables[0]->stats.id) {
-            break;
-        }
-    }
-
-    if (rc == S3_OK && first + m->n_merge > m->n_tables) {
-        rc = S3_EBUSY; /* somebody else had the lease meanwhile */
-    }
-
-    for (i = 0; rc == S3_OK && i < m->n_merge; i++) {
-        m->files[i] = m->merge_tables[i]->stats.id;
-
-        if (m->tables[first + i].id != m->files[i]) {
-            rc = S3_EBUSY;
-        }
-    }
-
-    if (rc == S3_ECORRUPT) {
-        s3_index_damaged(&m->l->ix);
-    }
-
-    if (rc != S3_OK) {
-        s3_merge_release(m);
-        s3_maintain_end(m, rc);
-        return;
-    }
-
-    m->n_files = m->n_merge;
-    s3_maintain_splice(m, first, m->n_merge, &m->merge);
-    s3_zone_count(&m->l->zd->merges);
-
-    while (m->n_merge) {
-        s3_table_release(m->merge_tables[--m->n_merge]);
-    }
-
-    m->forgotten = &m->merge_forgotten;
-    s3_maintain_save(m);
-}
-
-
-static void
-s3_maintain_merge(s3_maintain_t *m)
-{
-    unsigned i, n, first;
-    uint64_t bytes[S3_ZONE_TABLES];
-    s3_local_t *l = m->l;
-    s3_tabset_t *set = l->ix.current;
-
-    /* all of them have to be open here */
-    if (m->merging || set->broken || s3_mend_needed(m)
-        || set->generation
-               != __atomic_load_n(&l->zd->generation, __ATOMIC_ACQUIRE))
-    {
-        return;
-    }
-
-    for (i = 0; i < set->n; i++) {
-        bytes[i] = set->tables[i]->stats.bytes;
-    }
-
-    n = s3_compact_pick(bytes, set->n, &first);
-
-    if (n < 2 && set->n > S3_ZONE_TABLES - 8) {
-        first = 0;
-        n = set->n;
-    }
-
-    if (n < 2) {
-        return;
-    }
-
-    for (i = 0; i < n; i++) {
-        m->merge_tables[i] = s3_table_hold(set->tables[first + i]);
-    }
-
-    m->n_merge = n;
-    m->merging = 1;
-    s3_maintain_compact(m, &m->merge, &m->merge_forgotten);
-    m->merge.flags = first + n == set->n ? S3_MERGE_BOTTOM : 0;
-
-    m->merge_task.run = s3_maintain_merge_run;
-    m->merge_task.done = s3_maintain_merge_done;
-    m->merge_task.ctx = m;
-    m->merge_task.drive = l->index;
-    l->loop->post_background(l->loop, &m->merge_task);
-}
-
-
 static void
 s3_maintain_adopted(void *ctx)
 {
@@ -783,7 +626,7 @@ s3_maintain_tick(s3_maintain_t *m)
         return;
     }
 
-    s3_maintain_merge(m);
+    s3_maintain_merge(m, now);
     s3_maintain_count(m, now);
 
     if (m->save) {

@@ -13,6 +13,7 @@
  *
  *  - A memtable is flushed when none of its entries is pending.  replay_from
  *    of each segment becomes what was noted at the freeze.
+ *  - Tables are merged as they come, and at rest more of them.
  *  - RECORDs that vanish from the index here go into the ring, so that the
  *    drive remembers for a while that it has held them.
  *  - A segment is cleaned when it is sealed, entirely covered by tables, and
@@ -107,6 +108,8 @@ struct s3_maintain_s {
     s3_forgotten_t merge_forgotten;
     s3_table_t *merge_tables[S3_ZONE_TABLES];
     unsigned n_merge;
+    uint64_t rest_votes; /* of the drive, and 1 */
+    uint64_t rest_since; /* ms: there have been no others */
 
     /* files to be removed */
     uint32_t files[S3_ZONE_TABLES];
@@ -185,6 +188,19 @@ void s3_forgot_tell(s3_local_t *l);
  * s3_maintain_end().  save: m->tables becomes the list. */
 void s3_maintain_begin(s3_maintain_t *m);
 void s3_maintain_save(s3_maintain_t *m);
+
+/* Of m->tables `count` from `first` on give way to what c has written. */
+void s3_maintain_splice(s3_maintain_t *m, unsigned first, unsigned count,
+                        const s3_compact_t *c);
+
+/* c for a new table; f: what it drops. */
+void s3_maintain_compact(s3_maintain_t *m, s3_compact_t *c, s3_forgotten_t *f);
+
+/* s3_maintain_merge.c: begins a merge where one is due; merged: one has been
+ * made (m->merged), it becomes the drive's. */
+void s3_maintain_merge(s3_maintain_t *m, uint64_t now);
+void s3_maintain_merged(s3_maintain_t *m);
+void s3_merge_release(s3_maintain_t *m); /* what one has held */
 
 /* Ends a piece of work; rc counts for the pause after it. */
 void s3_maintain_end(s3_maintain_t *m, int rc);

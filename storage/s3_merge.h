@@ -163,6 +163,17 @@ int s3_compact_tables(s3_compact_t *c, s3_table_t **tables, unsigned n);
 
 unsigned s3_compact_pick(const uint64_t *bytes, unsigned n, unsigned *first);
 
+/*
+ * The same where nothing else is to be done: how many of the newest.  One joins
+ * that is at most S3_COMPACT_REST times what is newer, so what stays apart is
+ * little beside its neighbour.  With rest after each flush an entry is
+ * rewritten about 8 times whenever all has grown 16-fold.
+ */
+
+#define S3_COMPACT_REST 16
+
+unsigned s3_compact_pick_rest(const uint64_t *bytes, unsigned n);
+
 #pragma GCC visibility pop
 
 #endif /* S3_MERGE_H */

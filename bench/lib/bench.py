@@ -13,7 +13,8 @@ from .profile import Profile
 AVERAGED = ('cpu_us', 'cpu_ticks_us', 'ops_per_s', 'p50_us', 'p99_us',
             'p999_us', 'server_busy', 'server_waits', 'client_busy')
 
-SETTLE_LIMIT = 60                   # seconds; a store may never be quiet
+REST = 6                            # seconds; ours tidies up after 5 of them
+SETTLE_LIMIT = 60                   # more; a store may never be quiet
 
 
 def medians(results):
@@ -135,6 +136,7 @@ class Bench:
 
     def settle(self):
         """Waits until the store has done what preparing has left it to do."""
+        time.sleep(REST)
         end = time.monotonic() + SETTLE_LIMIT
         while self.store.pids() and time.monotonic() < end:
             before = process.usage(self.store.pids())

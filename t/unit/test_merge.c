@@ -722,6 +722,47 @@ test_pick(unsigned flushes, uint64_t jitter)
 }
 
 
+/* The same with rest after each: one table, or much less beside it. */
+
+static void
+test_pick_rest(unsigned flushes)
+{
+    uint64_t bytes[64] = {0}, all = 0, written = 0, sum;
+    unsigned i, j, n = 0, most = 0, count;
+
+    for (i = 0; i < flushes; i++) {
+        memmove(bytes + 1, bytes, n * sizeof(bytes[0]));
+        bytes[0] = 1000;
+        all += bytes[0];
+        n++;
+
+        while ((count = s3_compact_pick_rest(bytes, n)) != 0) {
+            REQUIRE(count >= 2 && count <= n);
+
+            for (sum = 0, j = 0; j < count; j++) {
+                sum += bytes[j];
+            }
+
+            written += sum;
+            bytes[0] = sum;
+            n -= count - 1;
+            memmove(bytes + 1, bytes + count, (n - 1) * sizeof(bytes[0]));
+        }
+
+        for (j = 1; j < n; j++) {
+            CHECK(bytes[j] > S3_COMPACT_REST * bytes[j - 1]);
+        }
+
+        most = s3_max(most, n);
+    }
+
+    CHECK(n >= 1 && most <= 4);
+    CHECK(written / all <= 3 * S3_COMPACT_REST);
+    CHECK_INT(s3_compact_pick_rest(bytes, 1), 0);
+    CHECK_INT(s3_compact_pick_rest(bytes, 0), 0);
+}
+
+
 int
 main(void)
 {
@@ -738,6 +779,8 @@ main(void)
     test_pick(5000, 0);
     test_pick(5000, 500);
     test_pick(5000, 20000);
+    test_pick_rest(100);
+    test_pick_rest(5000);
 
     return S3_TEST_END();
 }
