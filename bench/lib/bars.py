@@ -57,7 +57,10 @@ def table_bars(rows):
             bars.append(Bar(name, 'µs a key', cpu[name] / row['keys'],
                             LIST_US_A_KEY))
         other, limit = AGAINST_OURS.get(name, (None, None))
-        if other in cpu:
+        beside = row.get('beside')
+        if beside and beside['name'] == other:
+            bars.append(Bar(name, f'of {other}', beside['ratio'], limit))
+        elif other in cpu:
             bars.append(Bar(name, f'of {other}', cpu[name] / cpu[other],
                             limit))
     return bars

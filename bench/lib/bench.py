@@ -153,18 +153,26 @@ class Bench:
         return self.row(operation)
 
     def row(self, operation):
-        """Rounds of one operation, the store and the reference in turn."""
-        operation.prepare(self)
+        """Rounds of one operation, the store and what it is compared with in
+        turn."""
+        beside = operation.beside
+        for one in filter(None, (beside, operation)):
+            one.prepare(self)
         self.settle()
-        ours, reference = [], []
+        ours, reference, others = [], [], []
         for number in range(operation.rounds(self)):
             ours.append(operation.ours(self, number))
+            if beside:
+                others.append(beside.ours(self, number))
             result = operation.reference(self, number)
             if result:
                 reference.append(result)
         row = {'name': operation.name, 'title': operation.title,
                'keys': operation.keys, 'stored': operation.stored,
                'ours': medians(ours)}
+        if beside and row['ours']['cpu_us']:
+            row['beside'] = {'name': beside.name, 'ratio': statistics.median(
+                o['cpu_us'] / b['cpu_us'] for o, b in zip(ours, others))}
         if reference:
             row['reference'] = medians(reference)
             row['ratio'] = statistics.median(

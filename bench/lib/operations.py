@@ -28,6 +28,7 @@ class Operation:
     connections = None              # those of the bench
     fresh = False                   # wants a store of its own
     varies = False                  # from window to window: three times as many
+    beside = None                   # another of ours, measured in turn with it
 
     def rounds(self, bench):
         return bench.rounds * (3 if self.varies else 1)
@@ -188,10 +189,12 @@ class List(Operation):
     """Pages of 1,000 keys that start at 64 places of a bucket."""
     keys = 1000
 
-    def __init__(self, bucket, count, delimiter=False):
+    def __init__(self, bucket, count, delimiter=False, beside=None):
         self.bucket = bucket
         self.count = count
         self.delimiter = delimiter
+        self.beside = beside
+        self.varies = beside is not None
         self.name = f'list{"-delimiter" if delimiter else ""}-{bucket}'
         what = '1,000 prefixes' if delimiter else '1,000 keys'
         self.title = f'LIST {what} of {count:,}'
@@ -217,6 +220,7 @@ LIST_KEY = '@p/@q'
 
 def table(many):
     """The rows of the table, `many` being the keys of the large bucket."""
+    few = List('few', 10000)
     return [
         *(Get(size)
           for size in (4 * KIB, 10 * KIB, 64 * KIB, MIB, 8 * MIB)),
@@ -228,7 +232,7 @@ def table(many):
           for connections in (None, 1)
           for payload, etag in (('trailer', 'unique'), ('trailer', 'md5'),
                                 ('signed', 'unique'))),
-        List('few', 10000),
-        List('many', many),
+        few,
+        List('many', many, beside=few),
         List('many', many, delimiter=True),
     ]

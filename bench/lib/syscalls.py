@@ -6,6 +6,7 @@ requests are found in one turn of the event loop.
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -26,10 +27,12 @@ class Counter:
     def __enter__(self):
         handle, self.file = tempfile.mkstemp(prefix='s3bench.')
         os.close(handle)
+        self.start()
+
+    def start(self, *options, **more):
         self.child = subprocess.Popen(
-            self.command(), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        time.sleep(0.5)             # until it is attached
+            [*self.command(), *options], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **more)
 
     def __exit__(self, *error):
         self.child.send_signal(signal.SIGINT)
@@ -46,6 +49,19 @@ class Counter:
 class Perf(Counter):
     method = 'perf'
 
+    def start(self):
+        """It says when it counts: on a busy machine that takes its time."""
+        orders, order = os.pipe()
+        answer, answers = os.pipe()
+        try:
+            super().start('-D', '-1', '--control', f'fd:{orders},{answers}',
+                          pass_fds=(orders, answers))
+            os.write(order, b'enable\n')
+            select.select([answer], [], [], 20)
+        finally:
+            for fd in (orders, order, answer, answers):
+                os.close(fd)
+
     def command(self):
         return ['perf', 'stat', '-x,', '-o', self.file, '-e', EVENT, '-p',
                 ','.join(map(str, self.pids))]
@@ -57,6 +73,10 @@ class Perf(Counter):
 
 class Strace(Counter):
     method = 'strace'
+
+    def start(self):
+        super().start()
+        time.sleep(0.5)             # until it is attached
 
     def command(self):
         attach = [word for pid in self.pids for word in ('-p', str(pid))]

@@ -4,54 +4,14 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(TOP / "t" / "lib"))
 
-
-PORTS = []      # sockets
-
-
-def free_port():
-    """One that nobody else is given while this process lives: it stays bound,
-    and who sets SO_REUSEADDR, as nginx does, may listen there all the same."""
-    s = socket.socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("127.0.0.1", 0))
-    PORTS.append(s)
-    return s.getsockname()[1]
-
-
-def alive(pid):
-    """Whether a process runs; a zombie does not, unless threads of it do: they
-    have its files open, and locked."""
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return False
-    for task in tasks:
-        try:
-            stat = pathlib.Path(f"/proc/{pid}/task/{task}/stat").read_text()
-        except OSError:
-            continue
-        if stat.rpartition(")")[2].split()[0] not in ("Z", "X"):
-            return True
-    return False
-
-
-def children(pid):
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            stat = pathlib.Path(f"/proc/{name}/stat").read_text()
-        except OSError:
-            continue
-        state, parent = stat.rpartition(")")[2].split()[:2]
-        if int(parent) == pid and state != "Z":
-            found.append(int(name))
-    return found
+from machine import alive, children, free_port     # noqa: E402
 
 
 class Server:
