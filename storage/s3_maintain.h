@@ -108,8 +108,8 @@ struct s3_maintain_s {
     s3_forgotten_t merge_forgotten;
     s3_table_t *merge_tables[S3_ZONE_TABLES];
     unsigned n_merge;
-    uint64_t rest_votes; /* of the drive, and 1 */
-    uint64_t rest_since; /* ms: there have been no others */
+    uint64_t rest_mark;  /* of what is written, at the last tick */
+    uint64_t rest_since; /* ms: nothing was */
 
     /* files to be removed */
     uint32_t files[S3_ZONE_TABLES];

@@ -4,8 +4,8 @@
  *
  * While there are writes a merge has to be worth what it rewrites, and several
  * tables stay side by side (s3_compact_pick()).  Each page of a listing reads
- * all of them, for as long as nothing else is written; so, once nobody has
- * voted for S3_REST_MS, they are put together, and the memtable with them.
+ * all of them, for as long as nothing else is written; so, once nothing was
+ * written for S3_REST_MS, they are put together, and the memtable with them.
  */
 
 #include "storage/s3_maintain.h"
@@ -115,17 +115,31 @@ s3_maintain_merged(s3_maintain_t *m)
 }
 
 
-/* Has nobody voted for so long? */
+/* Changes with whatever is written; never 0. */
+
+static uint64_t
+s3_merge_mark(s3_maintain_t *m)
+{
+    uint64_t active;
+    s3_local_t *l = m->l;
+
+    active = __atomic_load_n(&l->zd->active, __ATOMIC_ACQUIRE);
+
+    return (active + 1) << 32
+           | s3_memtable_count(
+               s3_zone_arena(l->zone, l->index, (unsigned) active));
+}
+
 
 static int
 s3_merge_rests(s3_maintain_t *m, uint64_t now)
 {
-    uint64_t votes;
+    uint64_t mark;
 
-    votes = __atomic_load_n(&m->l->zd->votes, __ATOMIC_RELAXED) + 1;
+    mark = s3_merge_mark(m);
 
-    if (votes != m->rest_votes) {
-        m->rest_votes = votes;
+    if (mark != m->rest_mark) {
+        m->rest_mark = mark;
         m->rest_since = now;
     }
 
@@ -180,6 +194,10 @@ s3_merge_freeze(s3_maintain_t *m, const uint64_t *tables, unsigned n)
     }
 
     s3_local_unlock(l);
+
+    if (froze) {
+        m->rest_mark = s3_merge_mark(m); /* nobody has written for that */
+    }
 
     return froze;
 }
@@ -247,6 +265,7 @@ s3_maintain_merge(s3_maintain_t *m, uint64_t now)
     m->merging = 1;
     s3_maintain_compact(m, &m->merge, &m->merge_forgotten);
     m->merge.flags = first + n == set->n ? S3_MERGE_BOTTOM : 0;
+    m->merge.cancelled = &l->quiet; /* a leaving process need not wait */
 
     m->merge_task.run = s3_maintain_merge_run;
     m->merge_task.done = s3_maintain_merge_done;

@@ -138,7 +138,8 @@ typedef struct {
     s3_merge_drop_pt drop; /* optional, called in the task */
     s3_merge_filter_pt filter;
     void *ctx;
-    const volatile int *cancelled; /* optional: non-zero gives S3_DONE soon */
+    const unsigned char *cancelled; /* optional, atomic: non-zero gives S3_DONE
+                                       soon */
 
     s3_table_stats_t stats; /* result; entries == 0: no table was made */
 } s3_compact_t;

@@ -12,6 +12,11 @@
 
 #define S3_TABLE_BATCH 64 /* blocks written at once */
 
+/* What the kernel may hold back.  All of a large table at once, at its end,
+ * would keep everybody else from the drive for seconds. */
+
+#define S3_TABLE_DIRTY (8 * 1024 * 1024)
+
 
 struct s3_table_writer_s {
     s3_fs_t *fs;
@@ -27,6 +32,7 @@ struct s3_table_writer_s {
     uint8_t *out;    /* S3_TABLE_BATCH blocks */
     uint32_t n_out;  /* sealed, not written */
     uint64_t offset; /* of the file: where they go */
+    uint64_t synced; /* up to there */
 
     s3_version_t version; /* of the last entry */
     uint32_t last_len;    /* its ikey */
@@ -145,6 +151,11 @@ s3_table_writer_flush(s3_table_writer_t *w)
     rc = w->fs->pwrite(w->fs, w->file, w->out, len, w->offset);
     w->offset += len;
     w->n_out = 0;
+
+    if (rc == S3_OK && w->offset - w->synced >= S3_TABLE_DIRTY) {
+        rc = w->fs->sync(w->fs, w->file);
+        w->synced = w->offset;
+    }
 
     return rc;
 }

@@ -13,21 +13,11 @@ GROWTH = (('growth-objects', 'objects in the bucket'),
 
 def limits(rows, judged):
     """The CPU time that each row may take at most, where there is a bar."""
-    cpu = {row['name']: row['ours']['cpu_us'] for row in rows}
     out = []
     for row in rows:
-        allowed = []
-        for bar in judged:
-            other = bar['what'].removeprefix('of ')
-            if bar['row'] != row['name']:
-                continue
-            if other == 'nginx':
-                allowed.append(bar['limit'] * row['reference']['cpu_us'])
-            elif other in cpu:
-                allowed.append(bar['limit'] * cpu[other])
-            else:
-                allowed.append(bar['limit'] * row['keys'])
-        out.append(min(allowed, default=None))
+        cpu = row['ours']['cpu_us']
+        out.append(min((cpu * bar['limit'] / bar['value'] for bar in judged
+                        if bar['row'] == row['name']), default=None))
     return out
 
 

@@ -142,6 +142,12 @@ class Peak:
         self.thread.join()
 
 
+def memory_at_rest(bench, store):
+    bench.settle()
+    time.sleep(QUIET)
+    return process.memory(store.pids())
+
+
 def memory(bench):
     """Idle, with 64 PUTs under way, and what many objects add."""
     with bench.fresh_store() as store:
@@ -150,11 +156,9 @@ def memory(bench):
         fill(bench, store, f'/{BUCKET}/memory/@n', 3 * PUTS, 8 * MIB,
              watch=watch)
         each = (watch.most['Pss'] - idle['Pss']) / PUTS
-        before = process.memory(store.pids())
+        before = memory_at_rest(bench, store)
         bench.fill_bucket('memory', bench.many)
-        bench.settle()
-        time.sleep(QUIET)
-        after = process.memory(store.pids())
+        after = memory_at_rest(bench, store)
     added = {kind: after[kind] - before[kind] for kind in process.MEMORY}
     result = {'idle': idle, 'peak': watch.most, 'each_put': each,
               'objects': bench.many, 'objects_add': added,

@@ -615,7 +615,7 @@ test_compact(void)
     char key[16];
     unsigned i, wrong = 0;
     long at, total;
-    int cancelled = 0;
+    unsigned char cancelled = 0;
 
     /* newest: every third key; older: every second; oldest: all */
 

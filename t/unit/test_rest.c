@@ -72,12 +72,24 @@ tables(unsigned d)
 
 
 static void
-check_drives(unsigned n, int memory)
+check_tables(unsigned n)
 {
     unsigned d;
 
     for (d = 0; d < DRIVES; d++) {
         CHECK_INT(tables(d), n);
+    }
+}
+
+
+static void
+check_drives(unsigned n, int memory)
+{
+    unsigned d;
+
+    check_tables(n);
+
+    for (d = 0; d < DRIVES; d++) {
         CHECK_INT(in_memory(d) > 0, memory);
     }
 }
@@ -119,6 +131,7 @@ static void
 test_rest(void)
 {
     unsigned i;
+    uint64_t flushes, merges;
 
     s3_nodebed_init(&nb, &b, 3, DRIVES, 1, 1024 * 1024);
     s3_nodebed_start(&nb, 0);
@@ -142,8 +155,14 @@ test_rest(void)
     check_drives(3, 1);
     pause_for(4);
     check_drives(3, 1);
-    pause_for(4);
-    check_drives(1, 0);
+    flushes = nb.zone->drives[0].flushes;
+    pause_for(2);
+    check_tables(1);
+    CHECK(nb.zone->drives[0].flushes > flushes);
+
+    /* what tables cover now can be cleaned: that writes, too, but little */
+    pause_for(20);
+    check_tables(1);
 
     check_keys(0, 100, 0);
     check_keys(100, 200, 1);
@@ -151,14 +170,17 @@ test_rest(void)
     check_keys(300, 350, 3);
 
     /* not for so little */
+    merges = nb.zone->drives[0].merges;
     put_keys(0, 1, 4);
     pause_for(20);
     check_drives(1, 1);
+    CHECK_INT(nb.zone->drives[0].merges, merges);
 
     /* as soon as it is worth it, the table is part of it again */
     put_keys(1, 100, 4);
     pause_for(20);
-    check_drives(1, 0);
+    check_tables(1);
+    CHECK(nb.zone->drives[0].merges > merges);
 
     check_keys(0, 100, 4);
     check_keys(100, 200, 1);
