@@ -156,6 +156,7 @@ def memory(bench):
         fill(bench, store, f'/{BUCKET}/memory/@n', 3 * PUTS, 8 * MIB,
              watch=watch)
         each = (watch.most['Pss'] - idle['Pss']) / PUTS
+    with bench.fresh_store() as store:
         before = memory_at_rest(bench, store)
         bench.fill_bucket('memory', bench.many)
         after = memory_at_rest(bench, store)
