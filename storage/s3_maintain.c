@@ -249,7 +249,7 @@ s3_maintain_destroy(s3_maintain_t *m)
     s3_forgotten_free(&m->flush_forgotten);
     s3_forgotten_free(&m->merge_forgotten);
     s3_manifest_free(&m->manifest);
-    s3_merge_release(m);
+    s3_maintain_merge_free(m);
     s3_clean_free(m->cleaning);
     s3_mend_free(m);
 
@@ -523,6 +523,17 @@ s3_maintain_flushed(s3_task_t *task)
     s3_maintain_splice(m, 0, 0, &m->flush);
     s3_zone_count(&m->l->zd->flushes);
     s3_maintain_save(m);
+}
+
+
+s3_memtable_t *
+s3_maintain_freezable(s3_local_t *l)
+{
+    s3_memtable_t *t;
+
+    t = s3_zone_arena(l->zone, l->index, l->zd->active);
+
+    return s3_memtable_count(t) && s3_zone_oldest(l->zd) < 0 ? t : NULL;
 }
 
 

@@ -196,11 +196,15 @@ void s3_maintain_splice(s3_maintain_t *m, unsigned first, unsigned count,
 /* c for a new table; f: what it drops. */
 void s3_maintain_compact(s3_maintain_t *m, s3_compact_t *c, s3_forgotten_t *f);
 
+/* The active memtable, where it has something and no other one is still to be
+ * flushed; NULL.  Under the lock. */
+s3_memtable_t *s3_maintain_freezable(s3_local_t *l);
+
 /* s3_maintain_merge.c: begins a merge where one is due; merged: one has been
  * made (m->merged), it becomes the drive's. */
 void s3_maintain_merge(s3_maintain_t *m, uint64_t now);
 void s3_maintain_merged(s3_maintain_t *m);
-void s3_merge_release(s3_maintain_t *m); /* what one has held */
+void s3_maintain_merge_free(s3_maintain_t *m); /* what one has held */
 
 /* Ends a piece of work; rc counts for the pause after it. */
 void s3_maintain_end(s3_maintain_t *m, int rc);

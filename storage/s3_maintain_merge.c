@@ -13,13 +13,19 @@
 #define S3_REST_MS 5000
 
 
-void
-s3_merge_release(s3_maintain_t *m)
+static void
+s3_maintain_merge_close(s3_maintain_t *m)
 {
     while (m->n_merge) {
         s3_table_release(m->merge_tables[--m->n_merge]);
     }
+}
 
+
+void
+s3_maintain_merge_free(s3_maintain_t *m)
+{
+    s3_maintain_merge_close(m);
     s3_forgotten_free(&m->merge_forgotten);
 }
 
@@ -42,7 +48,7 @@ s3_maintain_quiesce(s3_maintain_t *m)
     if (m->merged) {
         m->merged = 0;
         m->merging = 0;
-        s3_merge_release(m);
+        s3_maintain_merge_free(m);
     }
 
     s3_mend_quiesce(m);
@@ -97,7 +103,7 @@ s3_maintain_merged(s3_maintain_t *m)
     }
 
     if (rc != S3_OK) {
-        s3_merge_release(m);
+        s3_maintain_merge_free(m);
         s3_maintain_end(m, rc);
         return;
     }
@@ -105,10 +111,7 @@ s3_maintain_merged(s3_maintain_t *m)
     m->n_files = m->n_merge;
     s3_maintain_splice(m, first, m->n_merge, &m->merge);
     s3_zone_count(&m->l->zd->merges);
-
-    while (m->n_merge) {
-        s3_table_release(m->merge_tables[--m->n_merge]);
-    }
+    s3_maintain_merge_close(m);
 
     m->forgotten = &m->merge_forgotten;
     s3_maintain_save(m);
@@ -118,7 +121,7 @@ s3_maintain_merged(s3_maintain_t *m)
 /* Changes with whatever is written; never 0. */
 
 static uint64_t
-s3_merge_mark(s3_maintain_t *m)
+s3_rest_mark(s3_maintain_t *m)
 {
     uint64_t active;
     s3_local_t *l = m->l;
@@ -132,11 +135,11 @@ s3_merge_mark(s3_maintain_t *m)
 
 
 static int
-s3_merge_rests(s3_maintain_t *m, uint64_t now)
+s3_rest_is(s3_maintain_t *m, uint64_t now)
 {
     uint64_t mark;
 
-    mark = s3_merge_mark(m);
+    mark = s3_rest_mark(m);
 
     if (mark != m->rest_mark) {
         m->rest_mark = mark;
@@ -151,7 +154,7 @@ s3_merge_rests(s3_maintain_t *m, uint64_t now)
  * that is almost full keeps for its own work is spent on this. */
 
 static int
-s3_merge_has_room(s3_maintain_t *m, const uint64_t *bytes, unsigned n)
+s3_rest_has_room(s3_maintain_t *m, const uint64_t *bytes, unsigned n)
 {
     uint64_t need;
     s3_zdrive_t *d = m->l->zd;
@@ -171,7 +174,7 @@ s3_merge_has_room(s3_maintain_t *m, const uint64_t *bytes, unsigned n)
  * all a table: frozen, it becomes one.  0: it stays. */
 
 static int
-s3_merge_freeze(s3_maintain_t *m, const uint64_t *tables, unsigned n)
+s3_rest_freeze(s3_maintain_t *m, const uint64_t *tables, unsigned n)
 {
     int froze = 0;
     unsigned count;
@@ -183,20 +186,20 @@ s3_merge_freeze(s3_maintain_t *m, const uint64_t *tables, unsigned n)
 
     s3_local_lock(l);
 
-    t = s3_zone_arena(l->zone, l->index, l->zd->active);
+    t = s3_maintain_freezable(l);
 
-    if (s3_memtable_count(t) && s3_zone_oldest(l->zd) < 0) {
+    if (t) {
         bytes[0] = s3_memtable_used(t);
         count = s3_compact_pick_rest(bytes, n + 1);
 
-        froze = count && s3_merge_has_room(m, bytes, count)
+        froze = count && s3_rest_has_room(m, bytes, count)
                 && s3_local_freeze(l) == S3_OK;
     }
 
     s3_local_unlock(l);
 
     if (froze) {
-        m->rest_mark = s3_merge_mark(m); /* nobody has written for that */
+        m->rest_mark = s3_rest_mark(m); /* nobody has written for that */
     }
 
     return froze;
@@ -204,17 +207,17 @@ s3_merge_freeze(s3_maintain_t *m, const uint64_t *tables, unsigned n)
 
 
 static unsigned
-s3_merge_pick_rest(s3_maintain_t *m, const uint64_t *bytes, unsigned n)
+s3_rest_pick(s3_maintain_t *m, const uint64_t *bytes, unsigned n)
 {
     unsigned count;
 
-    if (s3_merge_freeze(m, bytes, n)) {
+    if (s3_rest_freeze(m, bytes, n)) {
         return 0;
     }
 
     count = s3_compact_pick_rest(bytes, n);
 
-    return s3_merge_has_room(m, bytes, count) ? count : 0;
+    return s3_rest_has_room(m, bytes, count) ? count : 0;
 }
 
 
@@ -227,7 +230,7 @@ s3_maintain_merge(s3_maintain_t *m, uint64_t now)
     s3_local_t *l = m->l;
     s3_tabset_t *set = l->ix.current;
 
-    rest = s3_merge_rests(m, now);
+    rest = s3_rest_is(m, now);
 
     /* all of them have to be open here */
     if (m->merging || set->broken || s3_mend_needed(m)
@@ -250,7 +253,7 @@ s3_maintain_merge(s3_maintain_t *m, uint64_t now)
 
     if (n < 2 && rest) {
         first = 0;
-        n = s3_merge_pick_rest(m, bytes, set->n);
+        n = s3_rest_pick(m, bytes, set->n);
     }
 
     if (n < 2) {

@@ -396,7 +396,6 @@ s3_look_freeze(s3_maintain_t *m, const s3_looked_t *k, uint64_t now)
 {
     uint64_t most;
     s3_local_t *l = m->l;
-    s3_memtable_t *t;
 
     most = S3_UNCOVERED;
 
@@ -414,9 +413,7 @@ s3_look_freeze(s3_maintain_t *m, const s3_looked_t *k, uint64_t now)
         return;
     }
 
-    t = s3_zone_arena(l->zone, l->index, l->zd->active);
-
-    if (s3_memtable_count(t) && s3_zone_oldest(l->zd) < 0) {
+    if (s3_maintain_freezable(l)) {
         s3_local_freeze(l);
         m->froze = now;
     }

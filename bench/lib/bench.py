@@ -30,6 +30,12 @@ def medians(results):
     return out
 
 
+def ratio(ours, others):
+    """How many times the CPU time of others, windows in turn."""
+    return statistics.median(a['cpu_us'] / b['cpu_us']
+                             for a, b in zip(ours, others) if b['cpu_us'])
+
+
 class Bench:
     def __init__(self, directory, options, module):
         self.directory = directory
@@ -156,8 +162,9 @@ class Bench:
         """Rounds of one operation, the store and what it is compared with in
         turn."""
         beside = operation.beside
-        for one in filter(None, (beside, operation)):
-            one.prepare(self)
+        if beside:
+            beside.prepare(self)
+        operation.prepare(self)
         self.settle()
         ours, reference, others = [], [], []
         for number in range(operation.rounds(self)):
@@ -171,13 +178,10 @@ class Bench:
                'keys': operation.keys, 'stored': operation.stored,
                'ours': medians(ours)}
         if beside and row['ours']['cpu_us']:
-            row['beside'] = {'name': beside.name, 'ratio': statistics.median(
-                o['cpu_us'] / b['cpu_us'] for o, b in zip(ours, others))}
+            row['beside'] = {'name': beside.name, 'ratio': ratio(ours, others)}
         if reference:
             row['reference'] = medians(reference)
-            row['ratio'] = statistics.median(
-                o['cpu_us'] / r['cpu_us'] for o, r in zip(ours, reference)
-                if r['cpu_us'])
+            row['ratio'] = ratio(ours, reference)
         self.count_syscalls(operation, row)
         self.profile(operation)
         return row

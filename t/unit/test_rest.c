@@ -107,7 +107,7 @@ pause_for(double seconds)
 static void
 flush_all(void)
 {
-    unsigned d;
+    unsigned d, i;
     uint64_t before;
     s3_local_t *l;
     s3_zdrive_t *zd;
@@ -120,9 +120,11 @@ flush_all(void)
         CHECK_INT(s3_local_freeze(l), S3_OK);
         s3_local_unlock(l);
 
-        while (zd->flushes == before) {
+        for (i = 0; i < 100 && zd->flushes == before; i++) {
             pause_for(0.01);
         }
+
+        CHECK_INT(zd->flushes, before + 1);
     }
 }
 
