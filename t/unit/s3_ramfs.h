@@ -30,6 +30,8 @@ typedef struct {
     int open;     /* handles */
     long calls;   /* of anything that can fail */
     long fail_at; /* that call gives fail_rc; -1: none */
+    long syncs;
+    long fail_sync; /* that one does, too */
     int fail_rc;
     long preads;
 } ram_t;
@@ -209,8 +211,11 @@ ram_size(s3_fs_t *fs, s3_file_t *f, uint64_t *size)
 static int
 ram_sync(s3_fs_t *fs, s3_file_t *f)
 {
+    ram_t *ram = fs->impl;
+
     (void) f;
-    return ram_fails(fs);
+
+    return ram->syncs++ == ram->fail_sync ? ram->fail_rc : ram_fails(fs);
 }
 
 
@@ -295,6 +300,7 @@ ram_init(ram_t *ram)
     memset(ram, 0, sizeof(ram_t));
 
     ram->fail_at = -1;
+    ram->fail_sync = -1;
     ram->fail_rc = S3_EIO;
     ram->fs.impl = ram;
     ram->fs.open = ram_open;

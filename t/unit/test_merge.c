@@ -683,6 +683,44 @@ test_compact(void)
 }
 
 
+/* A large table is synced on the way, and that may fail like the last one. */
+
+static void
+test_compact_large(void)
+{
+    ram_t ram;
+    s3_fs_t *fs = ram_init(&ram);
+    s3_table_t *table;
+    s3_compact_t c;
+    long at, total;
+
+    REQUIRE(write_table(fs, 1, 0, 1, 200000, 10) == S3_OK);
+    REQUIRE(s3_table_open(fs, 1, &table) == S3_OK);
+
+    memset(&c, 0, sizeof(c));
+    c.fs = fs;
+    c.id = 2;
+
+    ram.syncs = 0;
+    CHECK_INT(s3_compact_tables(&c, &table, 1), S3_OK);
+    CHECK_INT(c.stats.entries, 200000);
+    total = ram.syncs;
+    CHECK(total > 1);
+
+    for (at = 0; at < total; at++) {
+        ram.syncs = 0;
+        ram.fail_sync = at;
+        c.id = 3;
+        CHECK_INT(s3_compact_tables(&c, &table, 1), S3_EIO);
+        CHECK(ram_find(&ram, "index/00000003.tab") == NULL);
+        CHECK_INT(ram.open, 1);
+    }
+
+    s3_table_release(table);
+    ram_done(&ram);
+}
+
+
 /* The policy over many flushes: few tables, few rewrites. */
 
 static void
@@ -775,6 +813,7 @@ main(void)
     test_cases();
     test_many();
     test_compact();
+    test_compact_large();
     test_pick(10, 0);
     test_pick(5000, 0);
     test_pick(5000, 500);
